@@ -1,0 +1,26 @@
+"""Search how strongly to regularize linear, boosted and neural models, and keep the one that generalizes.
+
+The way of one trial is a straight line::
+
+    studies/x.toml -> spec -> data -> split -> preprocess per fold -> search: ask (space) -> executor -> evaluation
+      -> backend.fit per fold -> TrialResult -> ledger (MLflow child run) -> tell
+    when the search ends: selection -> refit -> one look at the holdout -> package -> registry -> alias
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autoreg.tuner import TuneResult, tune
+
+__version__ = "0.1.0"
+__all__ = ["TuneResult", "__version__", "tune"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("tune", "TuneResult"):
+        from autoreg import tuner
+
+        return getattr(tuner, name)
+    raise AttributeError(f"module 'autoreg' has no attribute {name!r}")

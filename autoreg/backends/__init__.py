@@ -1,0 +1,145 @@
+"""The model families behind one contract, named in a plain dict and imported only when used.
+
+A backend translates the canonical words (penalty, alpha, l1_ratio, dropout, patience) at its edge, fits jobs and
+says what each fit was. It knows nothing of trials, folds, Optuna or MLflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Protocol
+
+from autoreg.errors import StudyError, did_you_mean
+from autoreg.serving import Member
+from autoreg.trial import Dimension, Encoded, Encoding, Floats, Params, Sizes, Task
+
+BACKENDS = {
+    "sklearn": "autoreg.backends.linear:LinearBackend",
+    "xgboost": "autoreg.backends.boosted:BoostedBackend",
+    "keras": "autoreg.backends.network:NetworkBackend",
+}
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """One model to fit.
+
+    Attributes
+    ----------
+    params : Params
+        Every name of the backend's space, decoded (0 where "off").
+    data : Encoded
+        Train, stop and score parts; weights already hold sample and class weights.
+    seed : int
+        Seed of every random choice inside the fit.
+    rounds : int
+        0: train until the stop part stops improving for ``patience`` (or to the cap where there is no stop part);
+        above 0: train for exactly that many epochs or rounds, as a refit does.
+    """
+
+    params: Params
+    data: Encoded
+    seed: int
+    rounds: int = 0
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fitted model.
+
+    Attributes
+    ----------
+    member : Member
+        Predicts from encoded rows and saves itself without pickle.
+    params : Params
+        Effective canonical parameters: what was really fitted.
+    native : Params
+        The library's own names, prefixed with the backend's name and a dot.
+    rounds : int
+        Best stopping point (epochs or boosting rounds that the member holds); 0 for models without one.
+    complexity : float
+        Effective number of parameters: non-zero coefficients; leaves; weights above 1e-3 of the largest.
+    curves : mapping
+        "train_loss" and "stop_loss" per epoch or round (mean internal loss without penalty), where there are any.
+    seconds : float
+        Wall time of this fit; a batch divides its time over its jobs.
+    """
+
+    member: Member
+    params: Params
+    native: Params
+    rounds: int = 0
+    complexity: float = float("nan")
+    curves: Mapping[str, Floats] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class FitFailure:
+    """A fit that diverged or gave NaN: a state with its reason, never a number."""
+
+    reason: str
+    params: Params = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Backend(Protocol):
+    """What a model family must offer.
+
+    Attributes
+    ----------
+    name : str
+        Key of ``BACKENDS``.
+    encoding : Encoding
+        "dense" (imputed, scaled, one-hot) or "tree" (numbers with NaN, category codes).
+    batched : bool
+        True when a block of trials is to be fitted in one call, without pruning between folds.
+    shared : tuple of str
+        Names that all trials of one block must share (they shape the program).
+    rank : int
+        Simplicity of the family: linear 0 < boosted 1 < network 2.
+    """
+
+    name: str
+    encoding: Encoding
+    batched: bool
+    shared: tuple[str, ...]
+    rank: int
+
+    def space(self, sizes: Sizes) -> dict[str, Dimension]:
+        """Every name this backend has, with its built-in dimension for data of these sizes."""
+
+    def default(self, sizes: Sizes) -> dict[str, str | int | float | bool]:
+        """The library's own default configuration in canonical names (a subset of ``space``'s names)."""
+
+    def check(self, space: Mapping[str, Dimension], task: Task) -> None:
+        """Refuse before trial 0 what this backend cannot do.
+
+        Raises
+        ------
+        StudyError
+            Names the option, what was expected, what was found.
+        """
+
+    def fit(self, jobs: Sequence[FitJob]) -> list[Fit | FitFailure]:
+        """Fit every job; outcomes in the order of the jobs. Never mutates its input."""
+
+
+def get_backend(name: str) -> Backend:
+    """Import and build a backend by name.
+
+    Raises
+    ------
+    StudyError
+        Unknown name, or its library is not installed (the message names the package).
+    """
+    if name not in BACKENDS:
+        raise StudyError(f"search.backends: '{name}' is not a backend{did_you_mean(name, BACKENDS)}")
+    module, attribute = BACKENDS[name].split(":")
+    try:
+        backend: Backend = getattr(import_module(module), attribute)()
+    except ImportError as error:
+        raise StudyError(f"search.backends: '{name}' needs the package '{error.name}': pip install {error.name}") from error
+    return backend

@@ -1,0 +1,75 @@
+"""The errors a user can cause or meet, each with the exit code scripts rely on.
+
+Every message is one line that names the option or column, what was expected, what was found and what to do.
+Anything else that escapes is our own bug (exit 70) and is loud.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AutoregError(Exception):
+    """Base of all expected errors.
+
+    Attributes
+    ----------
+    exit_code : int
+        The process exit code of the command-line contract.
+    """
+
+    exit_code = 70
+
+
+class UsageError(AutoregError):
+    """A command line that cannot be understood (exit 64)."""
+
+    exit_code = 64
+
+
+class StudyError(AutoregError):
+    """A study file that cannot be used: missing, unparsable, unknown key, impossible range (exit 65)."""
+
+    exit_code = 65
+
+
+class DataError(AutoregError):
+    """A table that cannot be used: missing, empty, wrong target, one class (exit 65)."""
+
+    exit_code = 65
+
+
+class NoTrialCompleted(AutoregError):
+    """The search ended and no trial completed, so there is nothing to register (exit 65)."""
+
+    exit_code = 65
+
+
+class Busy(AutoregError):
+    """Another driver works on the same study on this host (exit 75, try again)."""
+
+    exit_code = 75
+
+
+class TrackingUnavailable(AutoregError):
+    """The tracking server or its store cannot be reached or written (exit 75, try again)."""
+
+    exit_code = 75
+
+
+class Interrupted(AutoregError):
+    """Stopped by Ctrl-C (exit 130) or SIGTERM (exit 143); the study can be resumed."""
+
+    def __init__(self, message: str, exit_code: int = 130) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for the nearest known word, or all known words when none is near."""
+    options = sorted(known)
+    near = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
+    if near:
+        return f" (did you mean '{near[0]}'?)"
+    return f" (known: {', '.join(options)})" if options else ""

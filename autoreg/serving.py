@@ -1,0 +1,282 @@
+"""What a registered model needs to predict: preprocessing as data, fitted members, their blend.
+
+A copy of this file travels inside every registered model, so it imports nothing of autoreg, only numpy, pandas
+and, lazily, the winner's library. In-process prediction runs the same code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+Matrix = NDArray[Any]
+
+
+class Member(Protocol):
+    """A fitted model over encoded rows."""
+
+    kind: str
+
+    def predict(self, X: Matrix) -> Matrix:
+        """Class probabilities (n, K), or values (n,), float64, for encoded rows ``X`` (n, columns) float32."""
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write files without pickle into ``folder`` and return what ``load_member`` needs besides, as JSON data."""
+
+
+def sigmoid(z: Matrix) -> Matrix:
+    """Logistic function, safe for large |z|."""
+    e = np.exp(-np.abs(z))
+    return np.asarray(np.where(z >= 0, 1.0, e) / (1.0 + e))
+
+
+def softmax(z: Matrix) -> Matrix:
+    """Probabilities over the last axis."""
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+
+def two_columns(p: Matrix) -> Matrix:
+    """Probability of the second class (n,) as probabilities of both (n, 2)."""
+    return np.stack([1.0 - p, p], axis=1)
+
+
+class LinearMember:
+    """Linear scores with the link of the task: identity, logistic or softmax.
+
+    Parameters
+    ----------
+    coef : ndarray, shape (columns, outputs)
+    intercept : ndarray, shape (outputs,)
+    task : {"binary", "multiclass", "regression"}
+    """
+
+    kind = "linear"
+
+    def __init__(self, coef: Matrix, intercept: Matrix, task: str) -> None:
+        self.coef = np.asarray(coef, np.float64)
+        self.intercept = np.asarray(intercept, np.float64)
+        self.task = task
+
+    def predict(self, X: Matrix) -> Matrix:
+        """See ``Member``."""
+        z = np.asarray(X, np.float64) @ self.coef + self.intercept
+        if self.task == "regression":
+            return np.asarray(z[:, 0])
+        return two_columns(sigmoid(z[:, 0])) if self.task == "binary" else softmax(z)
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """See ``Member``."""
+        np.savez(folder / "linear.npz", coef=self.coef, intercept=self.intercept)
+        return {"task": self.task}
+
+    @classmethod
+    def load(cls, folder: Path, meta: dict[str, Any]) -> LinearMember:
+        """Read what ``save`` wrote."""
+        with np.load(folder / "linear.npz", allow_pickle=False) as data:
+            return cls(data["coef"], data["intercept"], meta["task"])
+
+
+class BoosterMember:
+    """An XGBoost booster over columns named f0..fn.
+
+    Parameters
+    ----------
+    booster : xgboost.Booster
+        Holds exactly the rounds to predict with.
+    levels : sequence of int
+        Per column: 0 for a number, else the number of levels of a category.
+    task : str
+    scale, shift : float
+        Regression values are ``prediction * scale + shift``.
+    """
+
+    kind = "booster"
+
+    def __init__(self, booster: Any, levels: Sequence[int], task: str, scale: float = 1.0, shift: float = 0.0) -> None:
+        self.booster, self.levels, self.task = booster, tuple(levels), task
+        self.scale, self.shift = scale, shift
+
+    def predict(self, X: Matrix) -> Matrix:
+        """See ``Member``."""
+        p = np.asarray(self.booster.predict(booster_matrix(X, self.levels)), np.float64)
+        if self.task == "regression":
+            return np.asarray(p * self.scale + self.shift)
+        return two_columns(p) if self.task == "binary" else p
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """See ``Member``."""
+        self.booster.save_model(folder / "booster.ubj")
+        return {"levels": list(self.levels), "task": self.task, "scale": self.scale, "shift": self.shift}
+
+    @classmethod
+    def load(cls, folder: Path, meta: dict[str, Any]) -> BoosterMember:
+        """Read what ``save`` wrote."""
+        import xgboost
+
+        booster = xgboost.Booster()
+        booster.load_model(folder / "booster.ubj")
+        return cls(booster, meta["levels"], meta["task"], meta["scale"], meta["shift"])
+
+
+def booster_matrix(X: Matrix, levels: Sequence[int], **fields: Any) -> Any:
+    """Encoded rows as an ``xgboost.DMatrix``; category codes outside their levels become missing."""
+    import xgboost
+
+    X = np.asarray(X, np.float32)
+    names = [f"f{i}" for i in range(X.shape[1])]
+    kinds = ["c" if n else "q" for n in levels]
+    if any(levels):
+        top = np.array([n if n else np.inf for n in levels])
+        X = np.where((X < top) & ((X >= 0) | ~np.isfinite(top)), X, np.nan).astype(np.float32)
+    return xgboost.DMatrix(X, feature_names=names, feature_types=kinds, enable_categorical=True, **fields)
+
+
+class NetworkMember:
+    """A Keras model that gives logits, or standardised values for regression.
+
+    Parameters
+    ----------
+    model : keras.Model
+    task : str
+    scale, shift : float
+        Regression values are ``output * scale + shift``.
+    """
+
+    kind = "network"
+
+    def __init__(self, model: Any, task: str, scale: float = 1.0, shift: float = 0.0) -> None:
+        self.model, self.task, self.scale, self.shift = model, task, scale, shift
+
+    def predict(self, X: Matrix) -> Matrix:
+        """See ``Member``."""
+        X = np.asarray(X, np.float32)
+        blocks = [np.asarray(self.model(X[i : i + 8192], training=False)) for i in range(0, len(X), 8192)]
+        z = np.concatenate(blocks).astype(np.float64)
+        if self.task == "regression":
+            return np.asarray(z[:, 0] * self.scale + self.shift)
+        return two_columns(sigmoid(z[:, 0])) if self.task == "binary" else softmax(z)
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """See ``Member``."""
+        self.model.save(folder / "network.keras")
+        return {"task": self.task, "scale": self.scale, "shift": self.shift}
+
+    @classmethod
+    def load(cls, folder: Path, meta: dict[str, Any]) -> NetworkMember:
+        """Read what ``save`` wrote; safe mode refuses code inside the file."""
+        import keras
+
+        model = keras.saving.load_model(folder / "network.keras", compile=False, safe_mode=True)
+        return cls(model, meta["task"], meta["scale"], meta["shift"])
+
+
+MEMBERS: dict[str, Any] = {m.kind: m for m in (LinearMember, BoosterMember, NetworkMember)}
+
+
+class Preprocessor:
+    """Turns raw rows into an encoded matrix; all it learned is plain data.
+
+    Parameters
+    ----------
+    state : dict
+        JSON data made by ``autoreg.data.preprocess.fit_preprocessor``.
+    """
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.state = state
+
+    def transform(self, frame: pd.DataFrame) -> NDArray[np.float32]:
+        """Encode raw rows (n, raw columns) to float32 (n, encoded columns)."""
+        raise NotImplementedError
+
+
+class Package:
+    """A predictor over raw rows: the weighted mean of members, each behind its own preprocessing.
+
+    Parameters
+    ----------
+    members : list of (Preprocessor, Member, float)
+        The weights sum to 1.
+    task : str
+    classes : tuple
+        Labels in the order of the probabilities.
+    columns : list of str
+        Raw feature columns that must be present.
+    """
+
+    def __init__(self, members: list[tuple[Preprocessor, Any, float]], task: str, classes: Sequence[Any], columns: Sequence[str]) -> None:
+        self.members, self.task, self.classes, self.columns = members, task, tuple(classes), list(columns)
+
+    def predict_raw(self, frame: pd.DataFrame) -> Matrix:
+        """Class probabilities (n, K), or values (n,), for raw rows; columns may come in any order.
+
+        Raises
+        ------
+        ValueError
+            A feature column is missing; the message names it.
+        """
+        missing = [c for c in self.columns if c not in frame.columns]
+        if missing:
+            raise ValueError(f"missing column(s) {', '.join(map(repr, missing))}: the model was trained with {len(self.columns)} columns")
+        frame = frame[self.columns]
+        total: Matrix | None = None
+        for preprocessor, member, weight in self.members:
+            part = weight * member.predict(preprocessor.transform(frame))
+            total = part if total is None else total + part
+        if total is None:
+            raise ValueError("the package holds no member")
+        return total
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Column ``prediction`` (label or value) and, for classes, ``probability_<class>`` for each of them."""
+        import pandas as pd
+
+        raw = self.predict_raw(frame)
+        if self.task == "regression":
+            return pd.DataFrame({"prediction": raw}, index=frame.index)
+        labels = np.array(self.classes, dtype=object)[raw.argmax(axis=1)]
+        out: dict[str, Any] = {"prediction": pd.Series(labels, index=frame.index).infer_objects()}
+        out |= {f"probability_{c}": raw[:, k] for k, c in enumerate(self.classes)}
+        return pd.DataFrame(out, index=frame.index)
+
+    def save(self, folder: Path) -> None:
+        """Write the package: ``package.json`` and one folder a member. No pickle."""
+        listed = []
+        for i, (preprocessor, member, weight) in enumerate(self.members):
+            place = folder / f"member_{i}"
+            place.mkdir(parents=True)
+            meta = member.save(place)
+            listed.append({"kind": member.kind, "weight": weight, "meta": meta})
+            (place / "preprocess.json").write_text(json.dumps(preprocessor.state), encoding="utf-8")
+        about = {"format": FORMAT, "task": self.task, "classes": list(self.classes), "columns": self.columns, "members": listed}
+        (folder / "package.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Package:
+        """Read what ``save`` wrote.
+
+        Raises
+        ------
+        ValueError
+            The package was written in a format this code does not know.
+        """
+        folder = Path(folder)
+        about = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+        if about["format"] != FORMAT:
+            raise ValueError(f"package format {about['format']} is not {FORMAT}: load it with the version that wrote it")
+        members = []
+        for i, entry in enumerate(about["members"]):
+            place = folder / f"member_{i}"
+            state = json.loads((place / "preprocess.json").read_text(encoding="utf-8"))
+            members.append((Preprocessor(state), MEMBERS[entry["kind"]].load(place, entry["meta"]), float(entry["weight"])))
+        return cls(members, about["task"], about["classes"], about["columns"])
