@@ -181,7 +181,7 @@ class Study(_Section):
 
     def updated(self, **sections: dict[str, Any]) -> Study:
         """A copy with some keys of some sections replaced, checked again; None values are ignored."""
-        raw = self.model_dump()
+        raw: dict[str, Any] = {key: dict(value) if isinstance(value, BaseModel) else value for key, value in self}
         for section, values in sections.items():
             raw[section] |= {key: value for key, value in values.items() if value is not None}
         return _parse(raw, "command line", self.folder)
