@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -288,3 +288,19 @@ class Sizes:
     def outputs(self) -> int:
         """Number of scores a model produces per row: 1 for binary and regression, else the classes."""
         return self.n_classes if self.task == "multiclass" else 1
+
+
+class Watch(Protocol):
+    """Hears what a running study does, to show it to a person. Calls come from the driver's thread, in order."""
+
+    def say(self, message: str) -> None:
+        """One line of words: a decision, a warning, where to look."""
+
+    def planned(self, trials: int, seconds: float) -> None:
+        """The search begins, with its budget of trials and of seconds."""
+
+    def trial(self, record: TrialRecord, replayed: bool) -> None:
+        """A trial is over (or was looked up in the ledger: ``replayed``)."""
+
+    def stage(self, name: str) -> None:
+        """The study enters a stage: "data", "search", "refit", "holdout", "register"."""
