@@ -1,0 +1,240 @@
+"""Gradient-boosted trees through XGBoost's own training loop, early stopped on the stop part."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xgboost as xgb
+
+from autoreg.backends import Fit, FitFailure, FitJob
+from autoreg.backends.checks import Limit, check_space
+from autoreg.backends.common import (
+    class_totals,
+    counted,
+    smooth_rates,
+    standardised,
+    target_scale,
+    threads,
+)
+from autoreg.penalties import PENALTIES, Penalty, effective
+from autoreg.serving import BoosterMember, booster_matrix
+from autoreg.trial import Choice, Dimension, Encoding, Floats, Part, Range, Scalar, Sizes, Task
+
+LIMITS = {
+    "penalty": Limit(choices=PENALTIES),
+    "alpha": Limit(low=0.0),
+    "l1_ratio": Limit(low=0.0, high=1.0),
+    "dropout": Limit(low=0.0, high=1.0, open_high=True),
+    "skip_drop": Limit(low=0.0, high=1.0, open_high=True),
+    "patience": Limit(low=0, integer=True),
+    "eta": Limit(low=0.0, high=1.0, open_low=True),
+    "rounds": Limit(low=1, high=100_000, integer=True),
+    "max_depth": Limit(low=1, high=30, integer=True),
+    "min_child_weight": Limit(low=0.0),
+    "gamma": Limit(low=0.0),
+    "subsample": Limit(low=0.0, high=1.0, open_low=True),
+    "colsample": Limit(low=0.0, high=1.0, open_low=True),
+}
+WORK = 3e9
+"""Budget of one fit in rows * columns * outputs * rounds; the cap on rounds follows from it."""
+
+
+def round_cap(sizes: Sizes) -> int:
+    """Boosting rounds that one fit may take on data of these sizes, between 50 and 2,000."""
+    cells = max(1, sizes.rows * sizes.columns * sizes.outputs)
+    return int(np.clip(WORK / cells, 50, 2000))
+
+
+class BoostedBackend:
+    """XGBoost behind the backend contract; see ``autoreg.backends.Backend``.
+
+    ``alpha`` is on XGBoost's own scale, that of the sum of second derivatives in a leaf:
+    ``reg_alpha = alpha * l1_ratio`` and ``reg_lambda = alpha * (1 - l1_ratio)``.
+    ``dropout`` above 0 turns on DART (Vinayak & Gilad-Bachrach 2015). Its recorded stop losses do not
+    belong to the ensemble one gets by cutting it there, so it always runs its full number of rounds.
+    """
+
+    name = "xgboost"
+    encoding: Encoding = "tree"
+    batched = False
+    shared: tuple[str, ...] = ()
+    rank = 1
+
+    def space(self, sizes: Sizes) -> dict[str, Dimension]:
+        """Every name; steps are never so small that the cap on rounds ends training too soon."""
+        cap = round_cap(sizes)
+        return {
+            "penalty": Choice(("l2", "l1", "elasticnet", "none")),
+            "alpha": Range(0.01, 20.0, log=True),
+            "l1_ratio": Range(0.05, 0.95),
+            "dropout": 0.0,
+            "skip_drop": 0.5,
+            "patience": 30,
+            "eta": Range(float(np.clip(20 / cap, 0.01, 0.1)), 0.3, log=True),
+            "rounds": cap,
+            "max_depth": Range(2, 10, integer=True),
+            "min_child_weight": Range(0.001, 32.0, log=True),
+            "gamma": Range(0.001, 1.0, log=True, off=True),
+            "subsample": Range(0.5, 1.0),
+            "colsample": Range(0.5, 1.0),
+        }
+
+    def default(self, sizes: Sizes) -> dict[str, str | int | float | bool]:
+        """XGBoost's own: 100 rounds of depth 6, step .3, lambda 1, nothing stopped early."""
+        return {
+            "penalty": "l2",
+            "alpha": 1.0,
+            "dropout": 0.0,
+            "patience": 0,
+            "eta": 0.3,
+            "rounds": 100,
+            "max_depth": 6,
+            "min_child_weight": 1.0,
+            "gamma": 0.0,
+            "subsample": 1.0,
+            "colsample": 1.0,
+        }
+
+    def check(self, space: Mapping[str, Dimension], task: Task) -> None:
+        """Refuse before trial 0 what XGBoost cannot do; raises ``StudyError``."""
+        check_space(self.name, space, LIMITS)
+
+    def fit(self, jobs: Sequence[FitJob]) -> list[Fit | FitFailure]:
+        """Fit every job in turn."""
+        return [_fit(job) for job in jobs]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What one job asks of the library."""
+
+    params: dict[str, Scalar]
+    penalty: Penalty
+    native: dict[str, Any]
+    metric: str
+    rounds: int
+    patience: int
+
+
+def _plan(job: FitJob, stop: Part | None) -> _Plan:
+    """Translate canonical names; names without effect leave the effective parameters."""
+    p = job.params
+    penalty = effective(str(p["penalty"]), float(p["alpha"]), float(p["l1_ratio"]))
+    dropout = float(p["dropout"])
+    patience = int(p["patience"]) if stop is not None and not dropout and not job.rounds else 0
+    native: dict[str, Any] = {
+        "booster": "dart" if dropout else "gbtree",
+        "tree_method": "hist",
+        "eta": float(p["eta"]),
+        "max_depth": int(p["max_depth"]),
+        "min_child_weight": float(p["min_child_weight"]),
+        "gamma": float(p["gamma"]),
+        "subsample": float(p["subsample"]),
+        "colsample_bytree": float(p["colsample"]),
+        "reg_alpha": penalty.l1,
+        "reg_lambda": penalty.l2,
+    }
+    params = dict(p) | {"penalty": penalty.kind, "alpha": penalty.alpha, "l1_ratio": penalty.l1_ratio}
+    params["patience"] = patience
+    if dropout:
+        native |= {"rate_drop": dropout, "skip_drop": float(p["skip_drop"])}
+    else:
+        params.pop("skip_drop")
+    objective, metric = _objective(job)
+    return _Plan(params, penalty, objective | native, metric, job.rounds or int(p["rounds"]), patience)
+
+
+def _objective(job: FitJob) -> tuple[dict[str, Any], str]:
+    """XGBoost's objective and the metric that is its internal loss."""
+    if job.data.task == "regression":
+        # The target is standardised, so 0 is its mean.
+        return {"objective": "reg:squarederror", "base_score": 0.0}, "rmse"
+    if job.data.task == "binary":
+        return {"objective": "binary:logistic"}, "logloss"
+    return {"objective": "multi:softprob", "num_class": job.data.n_classes}, "mlogloss"
+
+
+def _fit(job: FitJob) -> Fit | FitFailure:
+    started = time.perf_counter()
+    train = counted(job.data.train)
+    stop = None if job.data.stop is None else counted(job.data.stop)
+    plan = _plan(job, stop if stop is not None and len(stop) else None)
+    shift, scale = target_scale(train) if job.data.task == "regression" else (0.0, 1.0)
+    try:
+        curves: dict[str, Floats] = {}
+        if job.data.task != "regression" and (class_totals(train, job.data.n_classes) > 0).sum() == 1:
+            booster = _constant(job, plan)
+        else:
+            booster, curves = _train(job, plan, train, stop, shift, scale)
+    except xgb.core.XGBoostError as error:
+        return FitFailure(f"xgboost: {_first_line(error)}", plan.params, time.perf_counter() - started)
+    wrong = [name for name, curve in curves.items() if not np.isfinite(curve).all()]
+    if wrong:
+        return FitFailure(
+            f"the {wrong[0]} became NaN or infinite", plan.params, time.perf_counter() - started
+        )
+    kept = int(booster.num_boosted_rounds())
+    native = {f"xgboost.{k}": v for k, v in plan.native.items()} | {"xgboost.num_boost_round": kept}
+    member = BoosterMember(booster, job.data.levels, job.data.task, scale, shift)
+    leaves = float(sum(tree.count("leaf=") for tree in booster.get_dump()))
+    return Fit(member, plan.params, native, kept, leaves, curves, time.perf_counter() - started)
+
+
+def _train(
+    job: FitJob, plan: _Plan, train: Part, stop: Part | None, shift: float, scale: float
+) -> tuple[Any, dict[str, Floats]]:
+    """Boost and keep the best rounds; losses by round in the internal loss's own unit."""
+    parts = {"train_loss": train}
+    if stop is not None and len(stop) and not job.rounds:
+        parts["stop_loss"] = stop
+    matrices = {
+        name: booster_matrix(
+            part.X,
+            job.data.levels,
+            label=standardised(part, shift, scale) if job.data.task == "regression" else part.y,
+            weight=part.weight,
+        )
+        for name, part in parts.items()
+    }
+    losses: dict[str, dict[str, list[float]]] = {}
+    stopping = [
+        xgb.callback.EarlyStopping(rounds=plan.patience, metric_name=plan.metric, data_name="stop_loss")
+    ]
+    booster = xgb.train(
+        plan.native | {"eval_metric": plan.metric, "seed": job.seed, "nthread": threads()},
+        matrices["train_loss"],
+        plan.rounds,
+        evals=[(matrix, name) for name, matrix in matrices.items()],
+        evals_result=losses,
+        callbacks=stopping if plan.patience else None,
+        verbose_eval=False,
+    )
+    if plan.patience:
+        booster = booster[: booster.best_iteration + 1]
+    curves = {name: np.asarray(found[plan.metric]) for name, found in losses.items()}
+    if job.data.task == "regression":
+        curves = {name: (curve * scale) ** 2 for name, curve in curves.items()}
+    return booster, curves
+
+
+def _constant(job: FitJob, plan: _Plan) -> Any:
+    """A booster that gives everyone the smoothed base rates, for a train part of one class.
+
+    One row of missing values per class, weighted by its rate, lets unpenalised leaves converge to the rates.
+    """
+    rates = smooth_rates(counted(job.data.train), job.data.n_classes)
+    rows = np.full((len(rates), len(job.data.levels)), np.nan, np.float32)
+    matrix = booster_matrix(rows, job.data.levels, label=np.arange(len(rates)), weight=rates)
+    objective = {k: plan.native[k] for k in ("objective", "num_class") if k in plan.native}
+    settings = {"reg_lambda": 0.0, "min_child_weight": 0.0, "eta": 1.0, "nthread": 1}
+    return xgb.train(objective | settings, matrix, 30)
+
+
+def _first_line(error: Exception) -> str:
+    """XGBoost's message without time stamp, source position and stack trace."""
+    line = str(error).strip().splitlines()[0]
+    return line.split(": ", 1)[-1] if line.startswith("[") else line

@@ -1,0 +1,55 @@
+"""What the linear and the boosted backend share: rows that count, base rates, target scale, threads."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoreg.trial import Floats, Part
+
+
+def counted(part: Part) -> Part:
+    """The part without its rows of weight 0, so that weighing a row with 0 is exactly leaving it out."""
+    if part.weight is None or (part.weight > 0).all():
+        return part
+    keep = part.weight > 0
+    return Part(part.X[keep], part.y[keep], part.weight[keep])
+
+
+def total_weight(part: Part) -> float:
+    """Sum of the weights; the number of rows where there are none."""
+    return float(len(part)) if part.weight is None else float(part.weight.sum())
+
+
+def class_totals(part: Part, n_classes: int) -> Floats:
+    """Total weight of every class, shape (n_classes,)."""
+    return np.bincount(part.y.astype(np.int64), weights=part.weight, minlength=n_classes).astype(np.float64)
+
+
+def smooth_rates(part: Part, n_classes: int) -> Floats:
+    """Class probabilities by Laplace's rule, (weight of the class + 1) / (total + K): never 0."""
+    totals = class_totals(part, n_classes) + 1.0
+    return np.asarray(totals / totals.sum())
+
+
+def target_scale(part: Part) -> tuple[float, float]:
+    """Weighted mean of the target, and its standard deviation (1 where the target is constant)."""
+    shift = float(np.average(part.y, weights=part.weight))
+    scale = float(np.sqrt(np.average((part.y - shift) ** 2, weights=part.weight)))
+    return shift, scale if scale > 1e-12 * max(1.0, abs(shift)) else 1.0
+
+
+def standardised(part: Part, shift: float, scale: float) -> NDArray[Any]:
+    """The target as the fit sees it."""
+    return np.asarray((part.y - shift) / scale)
+
+
+def threads() -> int:
+    """Threads a fit may use: what OMP_NUM_THREADS grants, else the cores open to this process."""
+    granted = os.environ.get("OMP_NUM_THREADS", "")
+    if granted.isdigit() and int(granted) > 0:
+        return int(granted)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
