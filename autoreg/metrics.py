@@ -116,7 +116,9 @@ def _roc_auc(y: Array, p: Array, w: Floats | None) -> float:
 def _average_precision(y: Array, p: Array, w: Floats | None) -> float:
     from sklearn.metrics import average_precision_score
 
-    return float("nan") if y.max(initial=0) < 1 else float(average_precision_score(y, p[:, 1], sample_weight=w))
+    return (
+        float("nan") if y.max(initial=0) < 1 else float(average_precision_score(y, p[:, 1], sample_weight=w))
+    )
 
 
 def _hit_rows(y: Array, p: Array) -> Floats:
@@ -144,7 +146,14 @@ METRICS: dict[str, Metric] = {
         Metric("log_loss", False, "probability", _CLASSES, _mean(log_loss_rows), log_loss_rows),
         Metric("brier", False, "probability", _CLASSES, _mean(_brier_rows), _brier_rows),
         Metric("accuracy", True, "label", _CLASSES, _mean(_hit_rows), _hit_rows),
-        Metric("balanced_accuracy", True, "label", _CLASSES, _sklearn("balanced_accuracy_score"), every_class=True),
+        Metric(
+            "balanced_accuracy",
+            True,
+            "label",
+            _CLASSES,
+            _sklearn("balanced_accuracy_score"),
+            every_class=True,
+        ),
         Metric("f1", True, "label", _CLASSES, _f1),
         Metric("roc_auc", True, "probability", _CLASSES, _roc_auc, every_class=True),
         Metric("average_precision", True, "probability", ("binary",), _average_precision, every_class=True),

@@ -10,7 +10,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 from autoreg.errors import StudyError, did_you_mean
 from autoreg.trial import Choice, Dimension, Range, Scalar
@@ -53,13 +61,24 @@ class _Section(BaseModel):
 class DataSpec(_Section):
     """Where the table is and what its columns are."""
 
-    source: str = Field(min_length=1, description="path or URL of a CSV or Parquet file, `sklearn:NAME?args`, `openml:NAME-or-id`, or an SQLAlchemy URL (with `query`)")
+    source: str = Field(
+        min_length=1,
+        description="path or URL of a CSV or Parquet file, `sklearn:NAME?args`, `openml:NAME-or-id`, or an SQLAlchemy URL (with `query`)",
+    )
     target: str = Field(min_length=1, description="column to predict")
     query: str | None = Field(None, description="SQL query, for an SQL source")
-    task: Literal["auto", "binary", "multiclass", "regression"] = Field("auto", description="kind of target; detected and said when `auto`")
-    id: str | None = Field(None, description="column that names a row for ever; decides its side of the holdout; not a feature")
-    group: str | None = Field(None, description="column whose equal values never part (patients, customers); not a feature")
-    time: str | None = Field(None, description="column to order by: later rows are scored by models of earlier ones; not a feature")
+    task: Literal["auto", "binary", "multiclass", "regression"] = Field(
+        "auto", description="kind of target; detected and said when `auto`"
+    )
+    id: str | None = Field(
+        None, description="column that names a row for ever; decides its side of the holdout; not a feature"
+    )
+    group: str | None = Field(
+        None, description="column whose equal values never part (patients, customers); not a feature"
+    )
+    time: str | None = Field(
+        None, description="column to order by: later rows are scored by models of earlier ones; not a feature"
+    )
     weight: str | None = Field(None, description="column of non-negative sample weights; not a feature")
     drop: Names = Field((), description="columns to leave out")
 
@@ -69,7 +88,9 @@ class SplitSpec(_Section):
 
     holdout: float = Field(0.2, ge=0.05, le=0.5, description="share of rows looked at once, at the very end")
     folds: int = Field(5, ge=2, le=20, description="number of folds of the search")
-    stop: float = Field(0.15, ge=0.0, le=0.5, description="share of a fold's training rows that decides when training stops")
+    stop: float = Field(
+        0.15, ge=0.0, le=0.5, description="share of a fold's training rows that decides when training stops"
+    )
 
 
 class RangeSpec(_Section):
@@ -109,9 +130,13 @@ def parse_dimension(value: Any) -> Dimension:
         return Choice(tuple(value)) if len(value) > 1 else value[0]
     if isinstance(value, dict):
         spec = RangeSpec.model_validate(value)
-        whole = all(isinstance(value[end], int) and not isinstance(value[end], bool) for end in ("low", "high"))
+        whole = all(
+            isinstance(value[end], int) and not isinstance(value[end], bool) for end in ("low", "high")
+        )
         return Range(spec.low, spec.high, spec.log, whole, spec.off)
-    raise ValueError(f"expected a value, a list of values or a table {{low, high, log, off}}, found {value!r}")
+    raise ValueError(
+        f"expected a value, a list of values or a table {{low, high, log, off}}, found {value!r}"
+    )
 
 
 SpaceSpec = dict[str, Annotated[Any, BeforeValidator(parse_dimension)]]
@@ -120,17 +145,43 @@ SpaceSpec = dict[str, Annotated[Any, BeforeValidator(parse_dimension)]]
 class SearchSpec(_Section):
     """What is searched, for how long, judged by what."""
 
-    metric: str | None = Field(None, description="the metric you care about; `log_loss` for classes, `rmse` for numbers when left out")
-    backends: Names = Field(("sklearn", "xgboost", "keras"), min_length=1, description="model families, in the order in which they take turns")
+    metric: str | None = Field(
+        None,
+        description="the metric you care about; `log_loss` for classes, `rmse` for numbers when left out",
+    )
+    backends: Names = Field(
+        ("sklearn", "xgboost", "keras"),
+        min_length=1,
+        description="model families, in the order in which they take turns",
+    )
     trials: int = Field(60, ge=1, le=100_000, description="number of trials over all backends")
-    timeout: Duration = Field(600.0, description="limit for a whole invocation, such as `\"10m\"`; the search takes at most 60 % of it")
+    timeout: Duration = Field(
+        600.0,
+        description='limit for a whole invocation, such as `"10m"`; the search takes at most 60 % of it',
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="seed of every random choice")
-    sampler: Literal["tpe", "random", "grid"] = Field("tpe", description="how configurations are proposed; `grid` tries every combination of lists")
-    block: int | None = Field(None, ge=1, le=256, description="trials a backend runs in its turn; 8, or fewer for large data, when left out")
-    lookahead: int = Field(16, ge=1, le=1024, description="a trial is proposed when all but the last so many are known; fixes the search whatever runs it")
+    sampler: Literal["tpe", "random", "grid"] = Field(
+        "tpe", description="how configurations are proposed; `grid` tries every combination of lists"
+    )
+    block: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="trials a backend runs in its turn; 8, or fewer for large data, when left out",
+    )
+    lookahead: int = Field(
+        16,
+        ge=1,
+        le=1024,
+        description="a trial is proposed when all but the last so many are known; fixes the search whatever runs it",
+    )
     prune: bool = Field(True, description="give up a trial that is clearly worse after two folds")
-    class_weight: Literal["none", "balanced"] = Field("none", description="`balanced` weighs every class alike")
-    sklearn: SpaceSpec = Field({}, description="search space of the linear models, name = value, list or range")
+    class_weight: Literal["none", "balanced"] = Field(
+        "none", description="`balanced` weighs every class alike"
+    )
+    sklearn: SpaceSpec = Field(
+        {}, description="search space of the linear models, name = value, list or range"
+    )
     xgboost: SpaceSpec = Field({}, description="search space of the boosted trees")
     keras: SpaceSpec = Field({}, description="search space of the networks")
 
@@ -154,14 +205,18 @@ class SelectSpec(_Section):
 class RegistrySpec(_Section):
     """Where the winner is kept."""
 
-    model: str | None = Field(None, min_length=1, description="registered model name; the study's name when left out")
+    model: str | None = Field(
+        None, min_length=1, description="registered model name; the study's name when left out"
+    )
     alias: str = Field("champion", min_length=1, description="alias that points at the newest winner")
 
 
 class Study(_Section):
     """A whole study file."""
 
-    name: str = Field(min_length=1, max_length=200, description="name of the study and of its MLflow experiment")
+    name: str = Field(
+        min_length=1, max_length=200, description="name of the study and of its MLflow experiment"
+    )
     data: DataSpec
     split: SplitSpec = SplitSpec()
     search: SearchSpec = SearchSpec()
@@ -181,7 +236,9 @@ class Study(_Section):
 
     def updated(self, **sections: dict[str, Any]) -> Study:
         """A copy with some keys of some sections replaced, checked again; None values are ignored."""
-        raw: dict[str, Any] = {key: dict(value) if isinstance(value, BaseModel) else value for key, value in self}
+        raw: dict[str, Any] = {
+            key: dict(value) if isinstance(value, BaseModel) else value for key, value in self
+        }
         for section, values in sections.items():
             raw[section] |= {key: value for key, value in values.items() if value is not None}
         return _parse(raw, "command line", self.folder)
@@ -248,7 +305,14 @@ def _keys_at(path: list[str]) -> list[str]:
 def reference() -> str:
     """The study file's keys as a Markdown table, generated from the models above."""
     lines = ["| key | default | what it is |", "|---|---|---|"]
-    sections = [("", Study), ("data", DataSpec), ("split", SplitSpec), ("search", SearchSpec), ("select", SelectSpec), ("registry", RegistrySpec)]
+    sections = [
+        ("", Study),
+        ("data", DataSpec),
+        ("split", SplitSpec),
+        ("search", SearchSpec),
+        ("select", SelectSpec),
+        ("registry", RegistrySpec),
+    ]
     for section, model in sections:
         for name, field in model.model_fields.items():
             if section == "" and name != "name":

@@ -1,0 +1,287 @@
+"""Pure evaluation: configurations and folds in, results out. No MLflow, no Optuna, no files.
+
+In every fold a model trains on the train part, stops on the stop part and is judged on the score part.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoreg.backends import Backend, Fit, FitFailure, FitJob
+from autoreg.data import encode
+from autoreg.metrics import Metric, loss_rows
+from autoreg.trial import Encoded, Encoding, Floats, Fold, Params, Sizes, Split, State, Table, TrialResult
+
+PRUNE_Z = 2.33
+KEPT_BYTES = 4_000_000
+CURVE_POINTS = 200
+
+
+class OutOfTime(Exception):
+    """The deadline passed between two fits; the trial is abandoned and leaves no trace."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration to evaluate, with the seed of its fits."""
+
+    params: Params
+    seed: int
+
+
+@dataclass
+class Problem:
+    """A table with its split, ready to be fitted: everything a worker needs to know.
+
+    Attributes
+    ----------
+    table : Table
+    split : Split
+    metric : Metric
+        The user's metric.
+    weight : ndarray, shape (n,), or None
+        Sample weights times class weights.
+    """
+
+    table: Table
+    split: Split
+    metric: Metric
+    weight: Floats | None = None
+    _encoded: dict[Encoding, tuple[Encoded, ...]] = field(default_factory=dict)
+
+    def folds(self, encoding: Encoding) -> tuple[Encoded, ...]:
+        """The encoded folds; preprocessing is fitted once per study, not once per trial."""
+        if encoding not in self._encoded:
+            self._encoded[encoding] = tuple(
+                encode(self.table, f, encoding, self.weight) for f in self.split.folds
+            )
+        return self._encoded[encoding]
+
+    def sizes(self, encoding: Encoding) -> Sizes:
+        """What a backend may know of the data."""
+        first = self.folds(encoding)[0]
+        rows = int(np.median([len(f.train) for f in self.split.folds]))
+        return Sizes(self.table.task, rows, first.train.X.shape[1], self.table.n_classes)
+
+    def kept_rows(self) -> NDArray[np.int64]:
+        """The search rows whose predictions are kept: all, or a fixed sample when they would pass 4 MB."""
+        width = 4 * max(1, self.table.n_classes)
+        rows = self.split.search
+        limit = KEPT_BYTES // width
+        if len(rows) <= limit:
+            return rows
+        order = (rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
+        return np.sort(rows[np.argsort(order, kind="stable")[:limit]])
+
+    def row_losses(self, predictions: NDArray[Any]) -> Floats:
+        """Internal loss of every table row, NaN where it has no prediction."""
+        known = np.isfinite(predictions.reshape(len(predictions), -1)[:, 0])
+        losses = np.full(len(predictions), np.nan)
+        losses[known] = loss_rows(self.table.task, self.table.target[known], predictions[known])
+        return losses
+
+
+def class_weights(table: Table, rows: NDArray[np.int64], balanced: bool) -> Floats | None:
+    """Sample weights, times ``n / (K * n_class)`` over ``rows`` when classes are to weigh alike."""
+    if not balanced or table.task == "regression":
+        return table.weight
+    base = np.ones(len(table.target)) if table.weight is None else np.asarray(table.weight, np.float64)
+    totals = np.bincount(table.target[rows], weights=base[rows], minlength=table.n_classes)
+    factor = totals.sum() / (table.n_classes * np.where(totals > 0, totals, 1.0))
+    return np.asarray(base * factor[table.target])
+
+
+def evaluate(
+    backend: Backend,
+    candidates: Sequence[Candidate],
+    problem: Problem,
+    incumbent: NDArray[np.float32] | None = None,
+    in_time: Callable[[], bool] = lambda: True,
+) -> list[TrialResult]:
+    """Evaluate configurations over all folds.
+
+    Parameters
+    ----------
+    backend : Backend
+    candidates : sequence of Candidate
+        One, or a whole block for a batched backend.
+    problem : Problem
+    incumbent : ndarray, optional
+        Out-of-fold predictions of the configuration to beat; enables pruning between folds.
+    in_time : callable
+        False when the deadline has passed; asked between fits.
+
+    Raises
+    ------
+    OutOfTime
+        The deadline passed before the results were whole.
+    """
+    if backend.batched:
+        return _evaluate_block(backend, candidates, problem, in_time)
+    return [_evaluate_one(backend, c, problem, incumbent, in_time) for c in candidates]
+
+
+def fold_seed(seed: int, fold: int) -> int:
+    """Seed of one fold's fit."""
+    return (seed + 7919 * fold) % 2**31
+
+
+def _evaluate_block(
+    backend: Backend, candidates: Sequence[Candidate], problem: Problem, in_time: Callable[[], bool]
+) -> list[TrialResult]:
+    if not in_time():
+        raise OutOfTime
+    folds = problem.folds(backend.encoding)
+    jobs = [FitJob(c.params, data, fold_seed(c.seed, k)) for c in candidates for k, data in enumerate(folds)]
+    outcomes = backend.fit(jobs)
+    results = []
+    for i, candidate in enumerate(candidates):
+        tally = _Tally(problem, candidate.params)
+        for k, outcome in enumerate(outcomes[i * len(folds) : (i + 1) * len(folds)]):
+            if not tally.add(k, folds[k], outcome):
+                break
+        results.append(tally.result())
+    return results
+
+
+def _evaluate_one(
+    backend: Backend,
+    candidate: Candidate,
+    problem: Problem,
+    incumbent: NDArray[np.float32] | None,
+    in_time: Callable[[], bool],
+) -> TrialResult:
+    tally = _Tally(problem, candidate.params)
+    reference = None if incumbent is None else problem.row_losses(incumbent)
+    folds = problem.folds(backend.encoding)
+    for k, data in enumerate(folds):
+        if not in_time():
+            raise OutOfTime
+        outcome = backend.fit([FitJob(candidate.params, data, fold_seed(candidate.seed, k))])[0]
+        if not tally.add(k, data, outcome):
+            break
+        if reference is not None and 2 <= k + 1 < len(folds):
+            z = paired_z(problem.row_losses(tally.predictions), reference)
+            if z > PRUNE_Z:
+                return tally.result(f"clearly worse than the best after {k + 1} folds (z = {z:.1f})")
+    return tally.result()
+
+
+def paired_z(losses: Floats, reference: Floats) -> float:
+    """Mean paired difference of row losses over its standard error; positive when worse; rows both have."""
+    difference = (losses - reference)[np.isfinite(losses) & np.isfinite(reference)]
+    spread = difference.std(ddof=1) if len(difference) > 1 else 0.0
+    return float(difference.mean() / (spread / np.sqrt(len(difference)))) if spread > 0 else 0.0
+
+
+class _Tally:
+    """Gathers one configuration's folds into a TrialResult."""
+
+    def __init__(self, problem: Problem, params: Params) -> None:
+        self.problem, self.params = problem, dict(params)
+        n, k = len(problem.table.target), problem.table.n_classes
+        self.predictions = np.full((n, k) if k else n, np.nan, np.float32)
+        self.fits: list[Fit] = []
+        self.losses: list[float] = []
+        self.scores: list[float] = []
+        self.train_scores: list[float] = []
+        self.row_scores: list[Floats | None] = []
+        self.seconds = 0.0
+        self.failure = ""
+
+    def add(self, k: int, data: Encoded, outcome: Fit | FitFailure) -> bool:
+        """Take one fold's outcome in; False when the configuration has failed."""
+        self.seconds += outcome.seconds
+        if isinstance(outcome, FitFailure):
+            self.failure = f"fold {k + 1}: {outcome.reason}"
+            self.params |= outcome.params
+            return False
+        if data.score is None:
+            raise ValueError("a fold without a score part cannot be evaluated")
+        started = time.perf_counter()
+        predictions = outcome.member.predict(data.score.X)
+        if not np.isfinite(predictions).all():
+            self.failure = f"fold {k + 1}: predictions are not finite"
+            return False
+        metric, fold = self.problem.metric, self.problem.split.folds[k]
+        self._score(data, fold, predictions, metric)
+        fitted = outcome.member.predict(data.train.X)
+        self.train_scores.append(metric(data.train.y, fitted, _plain(self.problem, fold.train)))
+        # The member itself is not kept: a study holds hundreds of trials.
+        self.fits.append(replace(outcome, member=None))  # type: ignore[arg-type]
+        self.seconds += time.perf_counter() - started
+        return True
+
+    def _score(self, data: Encoded, fold: Fold, predictions: NDArray[Any], metric: Metric) -> None:
+        self.predictions[fold.score] = predictions
+        y = self.problem.table.target[fold.score]
+        weight = None if self.problem.weight is None else self.problem.weight[fold.score]
+        self.losses.append(float(np.average(loss_rows(data.task, y, predictions), weights=weight)))
+        self.scores.append(metric(y, predictions, _plain(self.problem, fold.score)))
+        self.row_scores.append(metric.row_values(y, predictions))
+
+    def result(self, pruned: str = "") -> TrialResult:
+        """The configuration's result over the folds it went through."""
+        if self.failure:
+            return TrialResult(State.FAILED, self.params, seconds=self.seconds, reason=self.failure)
+        losses = self.problem.row_losses(self.predictions)
+        losses = losses[np.isfinite(losses)]
+        hidden = np.setdiff1d(self.problem.split.search, self.problem.kept_rows())
+        self.predictions[hidden] = np.nan
+        return TrialResult(
+            State.PRUNED if pruned else State.COMPLETE,
+            {**self.params, **self.fits[0].params},
+            self.fits[0].native,
+            loss=float(np.mean(self.losses)),
+            loss_se=float(losses.std(ddof=1) / np.sqrt(len(losses))),
+            fold_losses=tuple(self.losses),
+            cv=_mean(self.scores),
+            cv_se=self._score_se(),
+            train=_mean(self.train_scores),
+            rounds=tuple(f.rounds for f in self.fits),
+            complexity=float(np.mean([f.complexity for f in self.fits])),
+            predictions=self.predictions,
+            curves=_mean_curves(self.fits),
+            seconds=self.seconds,
+            reason=pruned,
+        )
+
+    def _score_se(self) -> float:
+        """Standard error over rows where the metric is a mean over rows, else over folds."""
+        known = [r for r in self.row_scores if r is not None]
+        values = np.concatenate(known) if known else np.asarray(self.scores)
+        values = values[np.isfinite(values)]
+        return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+
+
+def _mean(values: list[float]) -> float:
+    known = [v for v in values if np.isfinite(v)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _plain(problem: Problem, rows: NDArray[np.int64]) -> Floats | None:
+    """The user's own sample weights: class weights shape the fit, not the score the user asked for."""
+    return None if problem.table.weight is None else problem.table.weight[rows]
+
+
+def _mean_curves(fits: Sequence[Fit]) -> dict[str, Floats]:
+    """Mean over folds up to the shortest fold, thinned to at most 200 points."""
+    curves = {}
+    for name in ("train_loss", "stop_loss"):
+        found = [np.asarray(f.curves[name]) for f in fits if name in f.curves and len(f.curves[name])]
+        if found and len(found) == len(fits):
+            length = min(map(len, found))
+            curves[name] = np.mean([c[:length] for c in found], axis=0)
+    return curves
+
+
+def thin(curve: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """At most 200 steps of a curve, both ends among them."""
+    steps = np.unique(np.linspace(0, len(curve) - 1, min(len(curve), CURVE_POINTS)).round().astype(np.int64))
+    return steps, curve[steps]

@@ -1,0 +1,72 @@
+"""Reading runs: pages, records, where a run came from."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+from autoreg.ledger.runs import STATUS, unpack
+from autoreg.trial import TrialRecord
+
+PARENT = "mlflow.parentRunId"
+PAGE = 1000
+
+
+def search_runs(client: Any, experiments: Sequence[str], condition: str) -> list[Any]:
+    """Every run that meets a condition, page after page."""
+    found: list[Any] = []
+    token = None
+    while True:
+        page = client.search_runs(list(experiments), condition, max_results=PAGE, page_token=token)
+        found, token = found + list(page), page.token
+        if not token:
+            return found
+
+
+def record_of(run: Any) -> TrialRecord | None:
+    """The record a child run holds, or None while it is unfinished or not ours."""
+    tags = run.data.tags
+    if run.info.status not in STATUS.values() or "autoreg.record" not in tags:
+        return None
+    return unpack(
+        int(tags["autoreg.trial"]), tags["autoreg.backend"], tags["autoreg.state"], tags["autoreg.asked"],
+        tags["autoreg.record"], str(run.info.run_id),
+    )  # fmt: skip
+
+
+def source_tags() -> dict[str, str]:
+    """User, source and git commit, which a client call does not set by itself."""
+    from mlflow.tracking.context.registry import resolve_tags
+
+    tags = {key: str(value) for key, value in resolve_tags().items()}
+    return tags | {"mlflow.source.name": "autoreg", "mlflow.source.type": "LOCAL"}
+
+
+def environment() -> dict[str, str]:
+    """Versions of Python, the platform and the libraries that shape a result."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": str(os.cpu_count()),
+    }
+    names = (
+        "autoreg",
+        "optuna",
+        "mlflow",
+        "xgboost",
+        "scikit-learn",
+        "tensorflow",
+        "keras",
+        "numpy",
+        "pandas",
+    )
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

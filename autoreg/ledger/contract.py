@@ -1,0 +1,135 @@
+"""What a ledger is: it keeps a study's trials, in memory or in MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoreg.metrics import Metric
+from autoreg.trial import TrialRecord
+
+
+@dataclass(frozen=True)
+class StudyHeader:
+    """What identifies a study and is written on its parent run.
+
+    Attributes
+    ----------
+    name, digest : str
+    metric : Metric
+        The user's metric, which names the runs' metrics.
+    kept : ndarray
+        Table rows whose predictions are kept, in order.
+    shape : tuple of int
+        Shape of a trial's predictions over the table.
+    params : mapping
+        Settings shown on the parent run.
+    files : mapping of str to str
+        Text artifacts by name.
+    dataset : mapping of str to str
+        ``name``, ``digest``, ``source``, ``source_type``, ``schema``, ``profile`` of the data.
+    fresh : bool
+        Start a new generation instead of continuing the study.
+    """
+
+    name: str
+    digest: str
+    metric: Metric
+    kept: NDArray[np.int64]
+    shape: tuple[int, ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    dataset: Mapping[str, str] = field(default_factory=dict)
+    fresh: bool = False
+
+
+@dataclass
+class History:
+    """What the ledger already knows of a study.
+
+    Attributes
+    ----------
+    records : dict of int to TrialRecord
+        Finished trials by number; their predictions are fetched when asked for.
+    drops : dict of str to int
+        Backends that were dropped, with the first trial number that no longer is theirs.
+    result : dict or None
+        The contract's JSON of a finished study, with its budget under ``budget``.
+    """
+
+    records: dict[int, TrialRecord] = field(default_factory=dict)
+    drops: dict[str, int] = field(default_factory=dict)
+    result: dict[str, Any] | None = None
+
+
+class Ledger(Protocol):
+    """Keeps a study's trials. ``waited`` counts the seconds the search was held up by it."""
+
+    experiment_id: str
+    run_id: str
+    waited: float
+
+    def begin(self, header: StudyHeader) -> History:
+        """Find or create the study's parent run and return what is known."""
+
+    def resume(self) -> None:
+        """Mark the study as running again."""
+
+    def record(self, record: TrialRecord) -> None:
+        """Keep a finished trial; returns before it is written."""
+
+    def predictions(self, record: TrialRecord) -> NDArray[np.float32] | None:
+        """Out-of-fold predictions of a finished trial, over table rows."""
+
+    def drop(self, drops: Mapping[str, int]) -> None:
+        """Keep which backends were dropped, and when."""
+
+    def flush(self) -> None:
+        """Return when everything is written."""
+
+    def finish(self, result: dict[str, Any], metrics: Mapping[str, float], files: Mapping[str, str]) -> None:
+        """Mark the study as finished."""
+
+    def abandon(self, status: str) -> None:
+        """Leave an unfinished study in a state that says so ("KILLED" or "FAILED")."""
+
+
+class MemoryLedger:
+    """Keeps everything in memory, for ``tracking="off"``."""
+
+    def __init__(self) -> None:
+        self.experiment_id, self.run_id, self.waited = "", "", 0.0
+        self.history = History()
+
+    def begin(self, header: StudyHeader) -> History:
+        """See ``Ledger``."""
+        return History(dict(self.history.records), dict(self.history.drops), self.history.result)
+
+    def resume(self) -> None:
+        """See ``Ledger``."""
+
+    def record(self, record: TrialRecord) -> None:
+        """See ``Ledger``."""
+        self.history.records[record.number] = record
+
+    def predictions(self, record: TrialRecord) -> NDArray[np.float32] | None:
+        """See ``Ledger``."""
+        return record.result.predictions
+
+    def drop(self, drops: Mapping[str, int]) -> None:
+        """See ``Ledger``."""
+        self.history.drops = dict(drops)
+
+    def flush(self) -> None:
+        """See ``Ledger``."""
+
+    def finish(self, result: dict[str, Any], metrics: Mapping[str, float], files: Mapping[str, str]) -> None:
+        """See ``Ledger``."""
+        self.history.result = result
+
+    def abandon(self, status: str) -> None:
+        """See ``Ledger``."""

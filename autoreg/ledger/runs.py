@@ -1,0 +1,109 @@
+"""What is written of a trial: pure functions from records to names, numbers and arrays, and back."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoreg.evaluation import thin
+from autoreg.ledger.contract import StudyHeader
+from autoreg.metrics import Metric
+from autoreg.trial import CANONICAL, State, TrialRecord, TrialResult
+
+ARTIFACT = "trial.npz"
+RESULT = "result.json"
+STATUS = {State.COMPLETE: "FINISHED", State.PRUNED: "KILLED", State.FAILED: "FAILED"}
+
+
+def trial_metrics(record: TrialRecord, metric: Metric) -> dict[str, float]:
+    """Metrics of a trial's run by name; what is not finite is left out."""
+    r, name = record.result, metric.name
+    found = {
+        f"cv_{name}": r.cv,
+        f"cv_{name}_se": r.cv_se,
+        f"train_{name}": r.train,
+        f"gap_{name}": metric.badness(r.cv) - metric.badness(r.train),
+        "loss": r.loss,
+        "loss_se": r.loss_se,
+        "fit_seconds": r.seconds,
+        "complexity": r.complexity,
+        "best_round": float(np.mean(r.rounds)) if any(r.rounds) else math.nan,
+    }
+    return {key: float(value) for key, value in found.items() if math.isfinite(value)}
+
+
+def trial_params(record: TrialRecord) -> dict[str, str]:
+    """Parameters of a trial's run: canonical names first, then the backend's own."""
+    params = record.result.params
+    ordered = [*(n for n in CANONICAL if n in params), *(n for n in sorted(params) if n not in CANONICAL)]
+    return {n: shown(params[n]) for n in ordered} | {
+        n: shown(v) for n, v in sorted(record.result.native.items())
+    }
+
+
+def shown(value: Any) -> str:
+    """A parameter as text; numbers in their shortest exact form."""
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def run_name(record: TrialRecord) -> str:
+    """Readable name of a trial's run, such as ``xgboost #12 l2``."""
+    return f"{record.backend} #{record.number} {record.result.params.get('penalty', '')}".strip()
+
+
+def pack(record: TrialRecord) -> str:
+    """Everything of a record but its arrays, as JSON."""
+    r = record.result
+    kept = {
+        "params": dict(r.params), "native": dict(r.native), "loss": r.loss, "loss_se": r.loss_se,
+        "fold_losses": r.fold_losses, "cv": r.cv, "cv_se": r.cv_se, "train": r.train, "rounds": r.rounds,
+        "complexity": r.complexity, "seconds": round(r.seconds, 4), "reason": r.reason[:500],
+    }  # fmt: skip
+    return json.dumps({key: None if _is_nan(v) else v for key, v in kept.items()})
+
+
+def unpack(number: int, backend: str, state: str, asked: str, packed: str, run_id: str) -> TrialRecord:
+    """The record that ``pack`` wrote, its predictions left where they are."""
+    raw: dict[str, Any] = {
+        key: math.nan if value is None else value for key, value in json.loads(packed).items()
+    }
+    raw |= {"fold_losses": tuple(raw["fold_losses"]), "rounds": tuple(raw["rounds"])}
+    return TrialRecord(number, backend, json.loads(asked), TrialResult(State(state), **raw), run_id=run_id)
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def save_arrays(path: Path, record: TrialRecord, header: StudyHeader) -> None:
+    """Write a trial's kept predictions and its curves, without pickle."""
+    r = record.result
+    arrays: dict[str, Any] = {name: np.asarray(curve) for name, curve in r.curves.items()}
+    if r.predictions is not None:
+        arrays["predictions"] = r.predictions[header.kept]
+    np.savez_compressed(path, **arrays)
+
+
+def load_predictions(path: Path, header: StudyHeader) -> NDArray[np.float32] | None:
+    """Read what ``save_arrays`` wrote, spread over the table's rows again."""
+    with np.load(path, allow_pickle=False) as data:
+        if "predictions" not in data:
+            return None
+        whole = np.full(header.shape, np.nan, np.float32)
+        whole[header.kept] = data["predictions"]
+        return whole
+
+
+def thinned_curves(record: TrialRecord) -> Iterator[tuple[str, int, float]]:
+    """(name, step, value) of every point of a trial's curves that is kept."""
+    for name, curve in record.result.curves.items():
+        steps, values = thin(np.asarray(curve))
+        for step, value in zip(steps, values, strict=True):
+            if math.isfinite(value):
+                yield name, int(step), float(value)

@@ -1,0 +1,37 @@
+"""Entry point of a registered model: MLflow runs a copy of this file when it loads one. autoreg never imports it.
+
+The prediction code and data lie beside it; nothing is unpickled and autoreg itself need not be installed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.pyfunc import PythonModel
+
+
+class AutoregModel(PythonModel):  # type: ignore[misc]
+    """Predicts from raw rows: ``prediction``, and ``probability_<class>`` for every class."""
+
+    def load_context(self, context: Any) -> None:
+        """Load the package with the serving code that was stored with it."""
+        folder = Path(context.artifacts["package"])
+        spec = importlib.util.spec_from_file_location("autoreg_packaged_serving", folder / "serving.py")
+        if spec is None or spec.loader is None:
+            raise ImportError(f"no serving code in {folder}")
+        serving = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(serving)
+        self.package = serving.Package.load(folder)
+
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Predict a frame of raw rows; columns may come in any order."""
+        return self.package.predict(pd.DataFrame(model_input))
+
+
+mlflow.models.set_model(AutoregModel())

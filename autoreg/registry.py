@@ -1,0 +1,219 @@
+"""Versions and aliases: package a winner, register it once, point the alias at it, load it again.
+
+A registered model is an MLflow pyfunc model *from code* with data files beside it. No pickle, raw rows in. mlflow is
+imported by the functions that talk to it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoreg.errors import DataError, StudyError
+from autoreg.tracking import quiet_client, reaching, redact
+from autoreg.serving import Package
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LIBRARIES = {"linear": (), "booster": ("xgboost",), "network": ("tensorflow", "keras")}
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What is registered beside the package itself.
+
+    Attributes
+    ----------
+    model, alias : str
+    run_id : str
+        Parent run of the study.
+    example : pandas.DataFrame
+        A few raw rows.
+    tags : mapping of str to str
+        Tags of the version; ``autoreg.uid`` names the winner and makes registering idempotent.
+    description : str
+        Markdown that reads like a model card.
+    """
+
+    model: str
+    alias: str
+    run_id: str
+    example: pd.DataFrame
+    tags: Mapping[str, str]
+    description: str
+
+
+def register(package: Package, registration: Registration) -> dict[str, Any]:
+    """Log the package on the run, make one version of it and move the alias.
+
+    A version that carries the same uid is found again instead of made twice.
+
+    Returns
+    -------
+    dict
+        ``name``, ``version``, ``uri``, ``alias``.
+
+    Raises
+    ------
+    TrackingUnavailable
+        The store cannot be reached or written.
+    """
+    client = quiet_client()
+    with reaching(str(client.tracking_uri)):
+        found = _existing(client, registration)
+        if found is None:
+            found = _create_version(client, registration, _log(package, registration))
+        client.set_registered_model_alias(registration.model, registration.alias, found)
+    return {
+        "name": registration.model,
+        "version": found,
+        "uri": f"models:/{registration.model}/{found}",
+        "alias": registration.alias,
+    }
+
+
+def _existing(client: Any, registration: Registration) -> str | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_registered_model(registration.model)
+    except MlflowException:
+        return None
+    name = registration.model.replace("'", "''")
+    versions = client.search_model_versions(f"name = '{name}' and run_id = '{registration.run_id}'")
+    uid = registration.tags["autoreg.uid"]
+    same = [v for v in versions if v.tags.get("autoreg.uid") == uid]
+    return str(min(same, key=lambda v: int(v.version)).version) if same else None
+
+
+def _create_version(client: Any, registration: Registration, model_id: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(
+            registration.model, description="Tuned by autoreg; see the newest version."
+        )
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    created = client.create_model_version(
+        registration.model,
+        source=f"models:/{model_id}",
+        run_id=registration.run_id,
+        tags=dict(registration.tags),
+        description=registration.description,
+        model_id=model_id,
+    )
+    return str(created.version)
+
+
+def _log(package: Package, registration: Registration) -> str:
+    """Log the package as a pyfunc model from code; returns the id of the logged model."""
+    import mlflow.pyfunc
+    from mlflow.models.model import Model
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "package"
+        place.mkdir()
+        package.save(place)
+        shutil.copy(HERE / "serving.py", place / "serving.py")
+        with warnings.catch_warnings(), _hushed("mlflow"):
+            # MLflow warns about type hints and integer columns that the package handles itself.
+            warnings.simplefilter("ignore")
+            info = Model.log(
+                artifact_path=None,
+                name="model",
+                flavor=mlflow.pyfunc,
+                run_id=registration.run_id,
+                python_model=str(HERE / "pyfunc_entry.py"),
+                artifacts={"package": str(place)},
+                signature=_signature(package, registration.example),
+                input_example=registration.example,
+                pip_requirements=requirements(package),
+                metadata={"autoreg.format": 1},
+            )
+    return str(info.model_id)
+
+
+class _hushed:
+    """Raise a logger's level to errors for the length of a block."""
+
+    def __init__(self, name: str) -> None:
+        self.logger = logging.getLogger(name)
+
+    def __enter__(self) -> None:
+        self.level = self.logger.level
+        self.logger.setLevel(logging.ERROR)
+
+    def __exit__(self, *_: object) -> None:
+        self.logger.setLevel(self.level)
+
+
+def _signature(package: Package, example: pd.DataFrame) -> Any:
+    """Columns by name and of any type: MLflow would refuse whole numbers for a double; the package converts."""
+    from mlflow.models import ModelSignature
+    from mlflow.models.signature import infer_signature
+    from mlflow.types.schema import AnyType, ColSpec, Schema
+
+    inputs = Schema([ColSpec(AnyType(), str(name))  # type: ignore[no-untyped-call] for name in package.columns])
+    outputs = infer_signature(example, package.predict(example)).outputs
+    return ModelSignature(inputs=inputs, outputs=outputs)
+
+
+def requirements(package: Package) -> list[str]:
+    """Pinned requirements of the members' own libraries, and of nothing else."""
+    names = ["mlflow", "numpy", "pandas"]
+    for _, member, _ in package.members:
+        names += [n for n in LIBRARIES[member.kind] if n not in names]
+    return [f"{name}=={version(name)}" for name in names]
+
+
+def load_package(uri: str) -> Package:
+    """Fetch a registered model and load its data with this installation's serving code; none of its code is run.
+
+    Parameters
+    ----------
+    uri : str
+        ``models:/NAME@alias``, ``models:/NAME/VERSION``, ``runs:/...`` or a local folder.
+
+    Raises
+    ------
+    StudyError
+        No such model, or not one of autoreg's.
+    """
+    if Path(uri).is_dir():
+        return _open(Path(uri), uri)
+    client = quiet_client()
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    with reaching(str(client.tracking_uri)), tempfile.TemporaryDirectory() as folder:
+        try:
+            place = download_artifacts(artifact_uri=uri, dst_path=folder)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"):
+                raise StudyError(
+                    f"model '{redact(uri)}' cannot be found: {str(error).splitlines()[0][:200]}"
+                ) from error
+            raise
+        return _open(Path(place), uri)
+
+
+def _open(folder: Path, uri: str) -> Package:
+    for place in (folder, folder / "artifacts" / "package"):
+        if (place / "package.json").is_file():
+            try:
+                return Package.load(place)
+            except (ValueError, KeyError, json.JSONDecodeError) as error:
+                raise DataError(f"model '{redact(uri)}' is damaged or of another format: {error}") from error
+    raise StudyError(f"'{redact(uri)}' is not a model of autoreg: it holds no package.json")

@@ -1,0 +1,278 @@
+"""From names and ranges to Optuna and back: one flat space per backend, "off" coded inside the numeric range.
+
+Every searched name has a value in every trial, so the multivariate sampler keeps its joint space. A range that
+may be off is widened below its lower end by half its width (one third of the prior); coded values in that zone
+decode to exact 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from autoreg.backends import Backend
+from autoreg.errors import StudyError
+from autoreg.trial import Choice, Dimension, Params, Range, Scalar, Sizes, State, TrialResult
+
+if TYPE_CHECKING:
+    import optuna
+
+OFF_ZONE = 0.5
+
+
+def derive_seed(*parts: object) -> int:
+    """A 31-bit seed that depends on all parts and on nothing else.
+
+    >>> derive_seed(0, "xgboost", 3) == derive_seed(0, "xgboost", 3)
+    True
+    """
+    text = "/".join(map(str, parts)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big") >> 1
+
+
+@dataclass(frozen=True)
+class Space:
+    """A backend's names, resolved for one study.
+
+    Attributes
+    ----------
+    dimensions : mapping
+        Every name with its dimension.
+    default : Params
+        A value for every name: the library's own default, moved into what the study pins.
+    """
+
+    dimensions: Mapping[str, Dimension]
+    default: Params
+
+    @property
+    def searched(self) -> dict[str, Choice | Range]:
+        """The names that are not fixed."""
+        return {name: d for name, d in self.dimensions.items() if isinstance(d, Choice | Range)}
+
+    @property
+    def size(self) -> int | None:
+        """Number of distinct configurations, or None when a range makes them countless."""
+        counts = [len(d.values) if isinstance(d, Choice) else None for d in self.searched.values()]
+        return None if None in counts else math.prod(c for c in counts if c)
+
+    def fill(self, chosen: Params) -> dict[str, Scalar]:
+        """A value for every name: chosen ones, and the fixed."""
+        return {
+            name: chosen[name] if isinstance(d, Choice | Range) else d for name, d in self.dimensions.items()
+        }
+
+    def decode(self, coded: Params) -> dict[str, Scalar]:
+        """Full parameters from the sampler's coded ones."""
+        return self.fill({name: _decode(d, coded[name]) for name, d in self.searched.items()})
+
+    def grid(self) -> Iterator[dict[str, Scalar]]:
+        """Every combination of the choices, the last name turning fastest."""
+        names = list(self.searched)
+        for values in itertools.product(*(d.values for d in self.searched.values() if isinstance(d, Choice))):
+            yield dict(zip(names, values, strict=True))
+
+
+def resolve(backend: Backend, sizes: Sizes, given: Mapping[str, Dimension], sampler: str) -> Space:
+    """Lay a study's own dimensions over the backend's built-in ones.
+
+    Raises
+    ------
+    StudyError
+        Unknown names or impossible values (from the backend), or a grid over a range.
+    """
+    backend.check(given, sizes.task)
+    built_in = backend.space(sizes)
+    merged = {name: _merge(built_in[name], given.get(name, built_in[name])) for name in built_in}
+    if sampler == "grid":
+        # A grid tries what the study lists and nothing else: what it does not name stays at the default.
+        standard = dict(backend.default(sizes))
+        merged = {
+            name: d if name in given else standard.get(name, _representative(d)) for name, d in merged.items()
+        }
+        ranges = [name for name, d in merged.items() if isinstance(d, Range)]
+        if ranges:
+            raise StudyError(
+                f"search.{backend.name}.{ranges[0]}: a grid needs a list of values, found a range;"
+                ' give a list or use sampler = "tpe"'
+            )
+    preferred = backend.default(sizes)
+    default = {name: _nearest(d, preferred.get(name), name in given) for name, d in merged.items()}
+    return Space(merged, default)
+
+
+def _merge(built_in: Dimension, given: Dimension) -> Dimension:
+    """The study's dimension, whole numbers only where the backend counts in whole numbers."""
+    if isinstance(given, Range) and isinstance(built_in, Range):
+        return replace(given, integer=built_in.integer)
+    if isinstance(given, Range):
+        return replace(given, integer=isinstance(built_in, int) and not isinstance(built_in, bool))
+    return given
+
+
+def _representative(dimension: Dimension) -> Scalar:
+    if isinstance(dimension, Choice):
+        return dimension.values[0]
+    if isinstance(dimension, Range):
+        return 0 if dimension.off else dimension.low
+    return dimension
+
+
+def _nearest(dimension: Dimension, preferred: Scalar | None, pinned: bool) -> Scalar:
+    """The preferred value itself where the backend is free, else the nearest one the study allows."""
+    if preferred is None or not isinstance(dimension, Choice | Range):
+        return _representative(dimension) if pinned or preferred is None else preferred
+    if not pinned or (isinstance(dimension, Choice) and preferred in dimension.values):
+        return preferred
+    if isinstance(dimension, Choice) or isinstance(preferred, str):
+        return _representative(dimension)
+    if dimension.off and preferred <= 0:
+        return 0
+    value = min(max(float(preferred), dimension.low), dimension.high)
+    return round(value) if dimension.integer else value
+
+
+def _coded_low(d: Range) -> float:
+    """Lower end of the coded range."""
+    if not d.off:
+        return d.low
+    if d.log:
+        return float(d.low / (d.high / d.low) ** OFF_ZONE)
+    return d.low - OFF_ZONE * (d.high - d.low)
+
+
+def _decode(dimension: Choice | Range, coded: Scalar) -> Scalar:
+    if isinstance(dimension, Choice):
+        return coded
+    value = float(coded)
+    if dimension.off and value < dimension.low:
+        return 0 if dimension.integer else 0.0
+    value = min(max(value, dimension.low), dimension.high)
+    return round(value) if dimension.integer else value
+
+
+def _encode(dimension: Choice | Range, value: Scalar) -> Scalar | None:
+    """The coded value that decodes to ``value``, or None when the dimension does not hold it."""
+    if isinstance(dimension, Choice):
+        return value if value in dimension.values else None
+    if isinstance(value, str):
+        return None
+    if dimension.off and value == 0:
+        low = _coded_low(dimension)
+        return math.sqrt(low * dimension.low) if dimension.log else (low + dimension.low) / 2
+    return float(value) if dimension.low <= value <= dimension.high else None
+
+
+def _distribution(dimension: Choice | Range) -> optuna.distributions.BaseDistribution:
+    import optuna
+
+    if isinstance(dimension, Choice):
+        return optuna.distributions.CategoricalDistribution(dimension.values)
+    if dimension.integer and not dimension.off:
+        return optuna.distributions.IntDistribution(
+            int(dimension.low), int(dimension.high), log=dimension.log
+        )
+    return optuna.distributions.FloatDistribution(_coded_low(dimension), dimension.high, log=dimension.log)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A configuration to try: full parameters, the sampler's coded ones (empty for a default), Optuna's trial."""
+
+    params: dict[str, Scalar]
+    coded: dict[str, Scalar]
+    trial: Any = None
+
+
+class Proposer:
+    """Proposes the configurations of one backend; a pure function of the seed, the numbers asked and the results told.
+
+    Parameters
+    ----------
+    space : Space
+    sampler : {"tpe", "random", "grid"}
+    seed : int
+    name : str
+        Backend, part of every trial's seed.
+    """
+
+    def __init__(self, space: Space, sampler: str, seed: int, name: str) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.space, self.sampler, self.seed, self.name = space, sampler, seed, name
+        self.distributions = {key: _distribution(d) for key, d in space.searched.items()}
+        self.study = optuna.create_study(direction="minimize")
+        self.asked = 0
+        self._grid = space.grid() if sampler == "grid" else None
+
+    @property
+    def capacity(self) -> int | None:
+        """Number of trials after which there is nothing new to try; None when there always is."""
+        size = self.space.size
+        return size if size is None or self._grid is not None else size + 1
+
+    def ask(self, number: int, recorded: Params | None = None, shared: Params | None = None) -> Asked:
+        """Propose trial ``number``.
+
+        Parameters
+        ----------
+        number : int
+            Position in the study's global sequence; seeds the sampler.
+        recorded : Params, optional
+            Coded parameters that the ledger holds for this trial, proposed again.
+        shared : Params, optional
+            Values that the trials of one block share.
+        """
+        first, self.asked = self.asked == 0, self.asked + 1
+        if self._grid is not None:
+            combination = next(self._grid)
+            return Asked(self.space.fill(combination), combination)
+        if first:
+            return Asked(dict(self.space.default), {})
+        if not self.distributions:
+            return Asked(self.space.fill({}), {})
+        fixed = dict(recorded) if recorded else self._encoded(shared or {})
+        if fixed:
+            self.study.enqueue_trial(fixed)
+        self.study.sampler = self._sampler(number)
+        with warnings.catch_warnings():
+            # Multivariate TPE is announced as experimental by some releases; we chose it knowingly.
+            warnings.simplefilter("ignore")
+            trial = self.study.ask(self.distributions)
+        coded = dict(trial.params)
+        return Asked(self.space.decode(coded), coded, trial)
+
+    def _encoded(self, values: Params) -> dict[str, Scalar]:
+        coded = {n: _encode(d, values[n]) for n, d in self.space.searched.items() if n in values}
+        return {n: v for n, v in coded.items() if v is not None}
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        import optuna
+
+        seed = derive_seed(self.seed, self.name, number)
+        if self.sampler == "random":
+            return optuna.samplers.RandomSampler(seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+
+    def tell(self, asked: Asked, result: TrialResult) -> None:
+        """Give the outcome back to the sampler; a failure is a state, never a number."""
+        import optuna
+
+        if asked.trial is None:
+            return
+        states = optuna.trial.TrialState
+        if result.state is State.COMPLETE and math.isfinite(result.loss):
+            self.study.tell(asked.trial, result.loss)
+        elif result.state is State.PRUNED:
+            asked.trial.report(result.loss, len(result.fold_losses))
+            self.study.tell(asked.trial, state=states.PRUNED)
+        else:
+            self.study.tell(asked.trial, state=states.FAIL)
