@@ -7,7 +7,10 @@ and, lazily, the winner's library. In-process prediction runs the same code.
 from __future__ import annotations
 
 import json
+import re
+import zlib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -102,7 +105,9 @@ class BoosterMember:
 
     kind = "booster"
 
-    def __init__(self, booster: Any, levels: Sequence[int], task: str, scale: float = 1.0, shift: float = 0.0) -> None:
+    def __init__(
+        self, booster: Any, levels: Sequence[int], task: str, scale: float = 1.0, shift: float = 0.0
+    ) -> None:
         self.booster, self.levels, self.task = booster, tuple(levels), task
         self.scale, self.shift = scale, shift
 
@@ -137,7 +142,7 @@ def booster_matrix(X: Matrix, levels: Sequence[int], **fields: Any) -> Any:
     kinds = ["c" if n else "q" for n in levels]
     if any(levels):
         top = np.array([n if n else np.inf for n in levels])
-        X = np.where((X < top) & ((X >= 0) | ~np.isfinite(top)), X, np.nan).astype(np.float32)
+        X = np.where((top > X) & ((X >= 0) | ~np.isfinite(top)), X, np.nan).astype(np.float32)
     return xgboost.DMatrix(X, feature_names=names, feature_types=kinds, enable_categorical=True, **fields)
 
 
@@ -168,7 +173,9 @@ class NetworkMember:
 
     def save(self, folder: Path) -> dict[str, Any]:
         """See ``Member``."""
-        self.model.save(folder / "network.keras")
+        with warnings.catch_warnings():  # TensorFlow's variables know no copy keyword, which NumPy 2 deprecates
+            warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy", DeprecationWarning)
+            self.model.save(folder / "network.keras")
         return {"task": self.task, "scale": self.scale, "shift": self.shift}
 
     @classmethod
@@ -181,6 +188,105 @@ class NetworkMember:
 
 
 MEMBERS: dict[str, Any] = {m.kind: m for m in (LinearMember, BoosterMember, NetworkMember)}
+
+
+MISSING = frozenset(["", "#n/a", "#na", "?", "-nan", "<na>", "n/a", "na", "nan", "nat", "none", "null"])
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
+HUGE, CLIP = 1e150, 10.0  # squares of HUGE stay finite; CLIP is in standard deviations
+
+
+def text_of(value: Any) -> str | None:
+    """One spelling for equal values: 1, 1.0 and " 1 " are "1", True and "True" are "true"; None if missing."""
+    text = str(value).strip()
+    low = text.lower()
+    if low in MISSING:
+        return None
+    if low in ("true", "false"):
+        return low
+    return text.partition(".")[0] if re.fullmatch(r"-?\d+\.0*", text) else text
+
+
+def texts(column: pd.Series) -> tuple[NDArray[np.int64], list[str | None]]:
+    """Row codes (n,) and the canonical text of each code; the last code is that of missing values."""
+    import pandas as pd
+
+    codes, found = pd.factorize(column)
+    return np.where(codes < 0, len(found), codes).astype(np.int64), [*(text_of(v) for v in found), None]
+
+
+def number_of(text: str) -> float | None:
+    """The number a text spells, 0 and 1 for false and true, None for anything else."""
+    if text in ("true", "false"):
+        return float(text == "true")
+    return float(text) if NUMBER.fullmatch(text) else None
+
+
+def day_of(text: str) -> float | None:
+    """Days since 1970 (UTC) of an ISO date or time such as 2024-01-31T08:00Z, None for anything else."""
+    try:
+        when = datetime.fromisoformat(text if "-" in text[4:5] else "")
+    except ValueError:
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return (when - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() / 86400
+
+
+def parse(column: pd.Series, kind: str, void: Sequence[str] = ()) -> Matrix:
+    """Numbers (n,) that the texts of a column spell; NaN where missing or in ``void``, else ValueError."""
+    read, expected = {"numeric": (number_of, "a number"), "date": (day_of, "an ISO date")}[kind]
+    codes, words = texts(column)
+    values = [np.nan if word is None or word in void else read(word) for word in words]
+    if None in values:
+        word = words[values.index(None)]
+        raise ValueError(f"column {str(column.name)!r}: expected {expected}, found {word!r:.80}")
+    return np.array(values, np.float64)[codes]
+
+
+def numbers(frame: pd.DataFrame, names: Sequence[str], void: dict[str, list[str]]) -> Matrix:
+    """Columns as numbers (n, names), NaN where missing or infinite; numeric columns are taken as one block."""
+    frame = frame[list(names)]
+    out = np.empty(frame.shape)
+    plain = np.array([getattr(dtype, "kind", "O") in "biuf" for dtype in frame.dtypes], bool)
+    if plain.any():
+        out[:, plain] = frame.loc[:, plain].to_numpy(np.float64, na_value=np.nan)
+    for i in np.flatnonzero(~plain).tolist():
+        out[:, i] = parse(frame[names[i]], "numeric", void.get(names[i], ()))
+    out[~np.isfinite(out)] = np.nan
+    return np.clip(out, -HUGE, HUGE, out=out)
+
+
+def days(column: pd.Series, void: Sequence[str] = ()) -> Matrix:
+    """Days since 1970 in UTC (n,), NaN where missing, of dates or ISO text."""
+    if getattr(column.dtype, "kind", "O") != "M":
+        return parse(column, "date", void)
+    column = column.dt.tz_convert(None) if getattr(column.dtype, "tz", None) else column
+    moments = column.to_numpy("datetime64[us]")
+    return np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / 86_400e6)
+
+
+def calendar(day: Matrix, parts: Sequence[str], cyclic: bool) -> Matrix:
+    """Days since 1970, then month (0..11), weekday (Monday 0) and hour, each as sine and cosine if cyclic."""
+    known = np.where(np.isnan(day), 0.0, day)
+    months = np.floor(known).astype(np.int64).astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+    cycles = {"month": (months, 12), "weekday": (np.floor(known) + 3, 7), "hour": (known * 24, 24)}
+    out = [day]
+    for value, period in (cycles[part] for part in parts):
+        turn = np.where(np.isnan(day), np.nan, value % period)
+        out += [np.sin(turn * 2 * np.pi / period), np.cos(turn * 2 * np.pi / period)] if cyclic else [turn]
+    return np.stack(out, axis=1)
+
+
+def hashed(column: pd.Series, dims: int) -> Matrix:
+    """Signed bag of words (n, dims), rows of length 1 (Weinberger et al. 2009), and last whether it is missing."""
+    codes, words = texts(column)
+    out = np.zeros((len(words), dims + 1))
+    for row, text in zip(out, words, strict=True):
+        for word in re.findall(r"\w+", (text or "").lower()):
+            code = zlib.crc32(word.encode())
+            row[code % dims] += 1.0 if code >> 31 else -1.0
+        row /= np.linalg.norm(row) or 1.0
+        row[dims] = text is None
+    return np.asarray(out[codes])
 
 
 class Preprocessor:
@@ -196,8 +302,45 @@ class Preprocessor:
         self.state = state
 
     def transform(self, frame: pd.DataFrame) -> NDArray[np.float32]:
-        """Encode raw rows (n, raw columns) to float32 (n, encoded columns)."""
-        raise NotImplementedError
+        """Encode raw rows (n, raw columns) to float32 (n, encoded columns).
+
+        Raises
+        ------
+        ValueError
+            Text where a number or a date belongs; names column and value.
+        """
+        blocks = [self._numeric(self.raw(frame))]
+        blocks += [self._category(frame[entry["name"]], entry) for entry in self.state["category"]]
+        for entry in self.state["text"]:
+            blocks.append(hashed(frame[entry["name"]], entry["dims"])[:, : entry["dims"] + entry["hole"]])
+        return np.concatenate(blocks, axis=1, dtype=np.float32, casting="same_kind")
+
+    def raw(self, frame: pd.DataFrame) -> Matrix:
+        """Numbers and parts of dates (n, columns) before anything is filled or scaled."""
+        s = self.state
+        blocks = [numbers(frame, s["numeric"], s["void"])]
+        for entry in s["date"]:
+            day = days(frame[entry["name"]], s["void"].get(entry["name"], ()))
+            blocks.append(calendar(day, entry["parts"], s["dense"]))
+        return np.concatenate(blocks, axis=1) if len(blocks) > 1 else blocks[0]
+
+    def _numeric(self, raw: Matrix) -> Matrix:
+        s = self.state
+        if not s["dense"]:
+            return np.clip(raw, -3e38, 3e38)  # float32 has no more
+        holes = np.isnan(raw)
+        z = (np.where(holes, s["fill"], raw) - s["mean"]) * s["scale"]
+        return np.concatenate([np.clip(z, -CLIP, CLIP), holes[:, s["holes"]]], axis=1)
+
+    def _category(self, column: pd.Series, entry: dict[str, Any]) -> Matrix:
+        """One-hot columns, or one column of codes: unseen levels go to the rare one, else to none (0, NaN)."""
+        codes, words = texts(column)
+        place, width = {level: i for i, level in enumerate(entry["levels"])}, entry["width"]
+        if self.state["dense"]:
+            rows = np.concatenate([np.eye(width), np.zeros((1, width))])
+            return rows[[place.get(word, entry["rare"]) for word in words]][codes][:, entry["skip"] :]
+        found = [-1 if word is None else place.get(word, entry["rare"]) for word in words]
+        return np.where(np.array(found) < 0, np.nan, found)[codes][:, None]
 
 
 class Package:
@@ -214,7 +357,13 @@ class Package:
         Raw feature columns that must be present.
     """
 
-    def __init__(self, members: list[tuple[Preprocessor, Any, float]], task: str, classes: Sequence[Any], columns: Sequence[str]) -> None:
+    def __init__(
+        self,
+        members: list[tuple[Preprocessor, Any, float]],
+        task: str,
+        classes: Sequence[Any],
+        columns: Sequence[str],
+    ) -> None:
         self.members, self.task, self.classes, self.columns = members, task, tuple(classes), list(columns)
 
     def predict_raw(self, frame: pd.DataFrame) -> Matrix:
@@ -227,7 +376,9 @@ class Package:
         """
         missing = [c for c in self.columns if c not in frame.columns]
         if missing:
-            raise ValueError(f"missing column(s) {', '.join(map(repr, missing))}: the model was trained with {len(self.columns)} columns")
+            raise ValueError(
+                f"missing column(s) {', '.join(map(repr, missing))}: the model was trained with {len(self.columns)} columns"
+            )
         frame = frame[self.columns]
         total: Matrix | None = None
         for preprocessor, member, weight in self.members:
@@ -258,7 +409,13 @@ class Package:
             meta = member.save(place)
             listed.append({"kind": member.kind, "weight": weight, "meta": meta})
             (place / "preprocess.json").write_text(json.dumps(preprocessor.state), encoding="utf-8")
-        about = {"format": FORMAT, "task": self.task, "classes": list(self.classes), "columns": self.columns, "members": listed}
+        about = {
+            "format": FORMAT,
+            "task": self.task,
+            "classes": list(self.classes),
+            "columns": self.columns,
+            "members": listed,
+        }
         (folder / "package.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
 
     @classmethod
@@ -273,10 +430,18 @@ class Package:
         folder = Path(folder)
         about = json.loads((folder / "package.json").read_text(encoding="utf-8"))
         if about["format"] != FORMAT:
-            raise ValueError(f"package format {about['format']} is not {FORMAT}: load it with the version that wrote it")
+            raise ValueError(
+                f"package format {about['format']} is not {FORMAT}: load it with the version that wrote it"
+            )
         members = []
         for i, entry in enumerate(about["members"]):
             place = folder / f"member_{i}"
             state = json.loads((place / "preprocess.json").read_text(encoding="utf-8"))
-            members.append((Preprocessor(state), MEMBERS[entry["kind"]].load(place, entry["meta"]), float(entry["weight"])))
+            members.append(
+                (
+                    Preprocessor(state),
+                    MEMBERS[entry["kind"]].load(place, entry["meta"]),
+                    float(entry["weight"]),
+                )
+            )
         return cls(members, about["task"], about["classes"], about["columns"])

@@ -1,0 +1,189 @@
+"""Keras networks: what can be asked of them, and how they are fitted. TensorFlow is imported when the first one is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from autoreg.backends import Fit, FitFailure, FitJob
+from autoreg.backends.checks import Limit, check_space
+from autoreg.backends.layers import parse_activations, parse_hidden
+from autoreg.errors import StudyError
+from autoreg.penalties import PENALTIES, effective
+from autoreg.trial import Choice, Dimension, Params, Range, Scalar, Sizes, Task
+
+ROW_VISITS = (
+    600_000  # of one network: a block of 40 on 40,000 rows and 100 columns stays within a minute on 2 cores
+)
+EPOCHS = (5, 200)  # at least, at most, whatever the row visits
+BATCHES = ((1_000, 32), (4_000, 64), (12_000, 128), (60_000, 256))  # up to so many rows: rows a batch
+LARGEST_BATCH = 512
+
+_SHARE = Limit(0.0, 1.0, open_high=True)
+_FACTOR = Limit(0.0)
+LIMITS: dict[str, Limit] = {
+    "penalty": Limit(choices=PENALTIES),
+    "alpha": _FACTOR,
+    "l1_ratio": Limit(0.0, 1.0),
+    "dropout": _SHARE,
+    "patience": Limit(1, 100_000, integer=True),
+    "input_dropout": _SHARE,
+    "learning_rate": Limit(0.0, 100.0, open_low=True),
+    "weight_decay": _FACTOR,
+    "label_smoothing": _SHARE,
+    "batch_norm": Limit(choices=(False, True)),
+    "layer_norm": Limit(choices=(False, True)),
+    "kernel_l1": _FACTOR,
+    "kernel_l2": _FACTOR,
+    "penalty_layers": Limit(choices=("all", "hidden", "first")),
+    "bias_l1": _FACTOR,
+    "bias_l2": _FACTOR,
+    "activity_l1": _FACTOR,
+    "activity_l2": _FACTOR,
+    "activity_layers": Limit(choices=("all", "first")),
+    "monitor": Limit(choices=("loss", "accuracy")),
+    "min_delta": _FACTOR,
+    "optimizer": Limit(choices=("adam", "sgd")),
+    "batch_size": Limit(1, 1_000_000, integer=True),
+    "epochs": Limit(1, 1_000_000, integer=True),
+}
+PLAIN: dict[str, Scalar] = {
+    "penalty": "none",
+    "alpha": 0.0,
+    "l1_ratio": 0.0,
+    "dropout": 0.0,
+    "patience": 10,
+    "hidden": "128-64",
+    "activation": "relu",
+    "learning_rate": 1e-3,
+    "weight_decay": 0.0,
+    "input_dropout": 0.0,
+    "label_smoothing": 0.0,
+    "batch_norm": False,
+    "layer_norm": False,
+    "kernel_l1": 0.0,
+    "kernel_l2": 0.0,
+    "penalty_layers": "all",
+    "bias_l1": 0.0,
+    "bias_l2": 0.0,
+    "activity_l1": 0.0,
+    "activity_l2": 0.0,
+    "activity_layers": "all",
+    "monitor": "loss",
+    "min_delta": 0.0,
+    "optimizer": "adam",
+}
+
+
+def batch_size(rows: int) -> int:
+    """Rows a batch for ``rows`` training rows."""
+    return next((size for limit, size in BATCHES if rows <= limit), LARGEST_BATCH)
+
+
+def epoch_cap(rows: int) -> int:
+    """Epochs at most for ``rows`` training rows, so that no network visits more than ``ROW_VISITS`` rows (or 5 epochs)."""
+    return max(EPOCHS[0], min(EPOCHS[1], ROW_VISITS // max(1, rows)))
+
+
+def effective_params(params: Params) -> dict[str, Scalar]:
+    """What a configuration really asks for: names that have no effect take the value they have in effect."""
+    out: dict[str, Scalar] = {**PLAIN, **params}
+    base = effective(str(out["penalty"]), float(out["alpha"]), float(out["l1_ratio"]))
+    extra = float(out["kernel_l1"]), float(out["kernel_l2"])
+    if not any(extra):
+        return {**out, "penalty": base.kind, "alpha": base.alpha, "l1_ratio": base.l1_ratio}
+    l1, l2 = base.l1 + extra[0], base.l2 + 2 * extra[1]
+    kind = "elasticnet" if l1 and l2 else "l1" if l1 else "l2"
+    return {
+        **out,
+        "penalty": kind,
+        "alpha": l1 + l2,
+        "l1_ratio": l1 / (l1 + l2),
+        "kernel_l1": 0.0,
+        "kernel_l2": 0.0,
+    }
+
+
+class NetworkBackend:
+    """Multilayer perceptrons in Keras, a whole block of trials and folds fitted at a time. See ``Backend``."""
+
+    name = "keras"
+    encoding = "dense"
+    batched = True
+    shared = ("hidden", "activation", "batch_norm", "layer_norm", "optimizer", "batch_size")
+    rank = 2
+
+    def space(self, sizes: Sizes) -> dict[str, Dimension]:
+        """See ``Backend``. Ranges: optima published for tabular networks, and the ranges of Kadra 2021, TabM, TabArena."""
+        fixed: dict[str, Dimension] = dict(PLAIN)
+        searched: dict[str, Dimension] = {
+            "penalty": Choice(("l1", "l2", "elasticnet")),
+            "alpha": Range(1e-6, 0.03, log=True, off=True),
+            "l1_ratio": Range(0.1, 0.9),
+            "dropout": Range(0.05, 0.6, off=True),
+            "patience": 16,
+            "learning_rate": Range(3e-4, 1e-2, log=True),
+            "weight_decay": Range(1e-5, 0.3, log=True, off=True),
+        }
+        return fixed | searched | {"batch_size": batch_size(sizes.rows), "epochs": epoch_cap(sizes.rows)}
+
+    def default(self, sizes: Sizes) -> dict[str, Scalar]:
+        """See ``Backend``. A plain network as a tutorial would write it: nothing but early stopping."""
+        return {**PLAIN, "batch_size": batch_size(sizes.rows), "epochs": epoch_cap(sizes.rows)}
+
+    def check(self, space: Mapping[str, Dimension], task: Task) -> None:
+        """See ``Backend``."""
+        texts = {name: space[name] for name in ("hidden", "activation") if name in space}
+        others = {name: value for name, value in space.items() if name not in texts}
+        check_space(self.name, others, LIMITS | {"hidden": _FACTOR, "activation": _FACTOR})
+        layers = _check_hidden(texts.get("hidden", PLAIN["hidden"]))
+        _check_activation(texts.get("activation", PLAIN["activation"]), layers)
+        if task == "regression" and "accuracy" in _values(space.get("monitor", "loss")):
+            raise StudyError("search.keras.monitor: expected loss for a regression target, found 'accuracy'")
+        if task == "regression" and space.get("label_smoothing", 0.0) not in (0, 0.0):
+            raise StudyError("search.keras.label_smoothing: expected 0 for a regression target; leave it out")
+        if True in _values(space.get("batch_norm", False)) and True in _values(
+            space.get("layer_norm", False)
+        ):
+            raise StudyError(
+                "search.keras.layer_norm: expected false where batch_norm may be true, found true; keep one of them"
+            )
+
+    def fit(self, jobs: Sequence[FitJob]) -> list[Fit | FitFailure]:
+        """See ``Backend``."""
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or TensorFlow's import writes to stderr
+        from autoreg.backends.single import fit_one
+
+        return [fit_one(job, effective_params(job.params)) for job in jobs]
+
+
+def _values(dimension: Dimension) -> tuple[Scalar, ...]:
+    """The values a dimension names; none for a range."""
+    if isinstance(dimension, Range):
+        return ()
+    return dimension.values if isinstance(dimension, Choice) else (dimension,)
+
+
+def _check_hidden(dimension: Dimension) -> set[int]:
+    """The numbers of hidden layers that may be asked for."""
+    if isinstance(dimension, Range):
+        raise StudyError(
+            "search.keras.hidden: expected text such as '128-64' or a list of such texts, found a range"
+        )
+    try:
+        return {len(parse_hidden(value)) for value in _values(dimension)}
+    except ValueError as error:
+        raise StudyError(f"search.keras.hidden: {error}") from None
+
+
+def _check_activation(dimension: Dimension, layers: set[int]) -> None:
+    if isinstance(dimension, Range):
+        raise StudyError(
+            "search.keras.activation: expected a name such as 'relu' or a list of names, found a range"
+        )
+    try:
+        for value in _values(dimension):
+            for number in layers:
+                parse_activations(value, number)
+    except ValueError as error:
+        raise StudyError(f"search.keras.activation: {error}") from None
