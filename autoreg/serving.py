@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
