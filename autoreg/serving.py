@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-import zlib
 import warnings
+import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
