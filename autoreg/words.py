@@ -1,0 +1,319 @@
+"""Study results, plans and summaries in words for a person new to them, and values fit for a log or for JSON. Pure, and light to import."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autoreg.spec import Study
+    from autoreg.trial import Dimension
+    from autoreg.tuner import StudyPlan
+
+_SECRETS = (
+    (re.compile(r"(://[^/\s:@'\"]*):[^\s'\"]+@"), r"\1:***@"),
+    (
+        re.compile(
+            r"(?i)\b((?:[\w-]*(?:password|passwd|pwd|token|secret|signature|credential|api_?key|access_?key))=)[^&\s'\"]+"
+        ),
+        r"\1***",
+    ),
+)
+
+
+def redact(text: str) -> str:
+    """Mask passwords in URLs and in ``key=value`` pairs, whatever wrote them.
+
+    >>> redact("postgresql://ada:s3cret@db/x?sslpassword=abc")
+    'postgresql://ada:***@db/x?sslpassword=***'
+    """
+    for pattern, mask in _SECRETS:
+        text = pattern.sub(mask, text)
+    return text
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks, control characters and passwords, for a log that is read line by line."""
+    return redact(" ".join("".join(c if c.isprintable() else " " for c in text).split()))
+
+
+def plain(value: Any) -> Any:
+    """Data as JSON knows it: NaN and infinities become None, numpy scalars Python's, unknown objects text."""
+    if isinstance(value, Mapping):
+        return {str(plain(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return str(value)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words of at most two units: ``"4 s"``, ``"1 min 30 s"``, ``"2 h 5 min"``."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def number(value: float | None) -> str:
+    """A value to four digits; ``"-"`` when there is none."""
+    return f"{value:.4g}" if isinstance(value, int | float) and math.isfinite(value) else "-"
+
+
+def counted(n: int, thing: str) -> str:
+    """``"1 trial"``, ``"3 trials"``."""
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+
+
+def aligned(rows: Iterable[Sequence[Any]], head: Sequence[str] = (), indent: str = "  ") -> str:
+    """Columns of text, numbers to the right, for a terminal and for ``grep`` alike."""
+    body = [
+        [number(cell) if isinstance(cell, float) else one_line(str(cell)) for cell in row] for row in rows
+    ]
+    right = [all(isinstance(cell, int | float) for cell in column) for column in zip(*rows, strict=True)]
+    lines = [list(head), *body] if head else body
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        (
+            indent
+            + "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def params_line(params: Mapping[str, Any]) -> str:
+    """Parameters as ``name=value`` with short numbers."""
+    return ", ".join(f"{k}={number(v) if isinstance(v, float) else v}" for k, v in params.items())
+
+
+def describe_result(result: Mapping[str, Any], look: str = "") -> str:
+    """A study's result for a person who meets autoreg for the first time.
+
+    Parameters
+    ----------
+    result : mapping
+        The JSON object of the command-line contract.
+    look : str
+        The command or address that shows the study's runs.
+    """
+    best, model = result.get("best") or {}, result.get("model") or {}
+    rows = [("winner", f"{best.get('backend')} with {params_line(best.get('params') or {})}")]
+    rows += _estimate_rows(result.get("estimate") or {}, best)
+    if model.get("name"):
+        alias = f", alias '{model['alias']}'" if model.get("alias") else ""
+        rows.append(("model", f"{model['name']} version {model['version']}{alias}"))
+    rows.append(("run", str(result.get("run_id"))))
+    if look:
+        rows.append(("look", look))
+    return _opening(result) + "\n\n" + aligned(rows) + (_how_to_load(model) if model.get("name") else "")
+
+
+def _opening(result: Mapping[str, Any]) -> str:
+    trials, total = result.get("trials") or {}, (result.get("seconds") or {}).get("total")
+    parts = [f"{trials[state]} {state}" for state in ("complete", "pruned", "failed") if trials.get(state)]
+    took = f" in {duration(total)}" if isinstance(total, int | float) and math.isfinite(total) else ""
+    sentence = f"{counted(trials.get('total') or 0, 'trial')} ({', '.join(parts)}){took}."
+    if result.get("status") == "skipped":
+        sentence = (
+            f"already finished, so nothing was run: {sentence}\n"
+            "Give more --trials or a longer --timeout to go on, or --fresh to start over."
+        )
+    return f"Study '{result.get('study')}': {sentence}"
+
+
+def _estimate_rows(estimate: Mapping[str, Any], best: Mapping[str, Any]) -> list[tuple[str, str]]:
+    metric, holdout = estimate.get("metric"), estimate.get("holdout")
+    if not metric or not _finite(holdout):
+        return []
+    low, high = number(estimate.get("holdout_low")), number(estimate.get("holdout_high"))
+    direction = "higher" if _greater_is_better(metric) else "lower"
+    rows = [
+        (
+            "on new rows",
+            f"expect {metric} between {low} and {high}, best guess {number(holdout)} ({direction} is better)",
+        ),
+        ("", "measured once, at the end, on rows the search never saw; the interval covers 95 %"),
+    ]
+    cv, optimism, gap = best.get("cv_mean"), estimate.get("optimism"), estimate.get("gap")
+    if _finite(optimism):
+        flattered = (
+            f"the search flattered itself by {number(optimism)}"
+            if optimism > 0
+            else "no sign that it flattered itself"
+        )
+        rows.append(("in the search", f"its own {metric} was {number(cv)}: {flattered}"))
+    if _finite(gap):
+        rows.append(
+            (
+                "overfit",
+                f"the winner is {number(abs(gap))} {'better' if gap > 0 else 'worse'} on its training rows than on new ones",
+            )
+        )
+    return rows
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _greater_is_better(metric: str) -> bool:
+    from autoreg.metrics import METRICS
+
+    return metric in METRICS and METRICS[metric].greater_is_better
+
+
+def _how_to_load(model: Mapping[str, Any]) -> str:
+    uri = f"models:/{model['name']}@{model['alias']}" if model.get("alias") else model.get("uri")
+    return (
+        "\n\nPredict new rows:\n"
+        f"  autoreg predict '{uri}' new_rows.csv predictions.csv\n"
+        "or in Python:\n"
+        f'  model = mlflow.pyfunc.load_model("{uri}")\n'
+        "  model.predict(new_rows)  # a pandas DataFrame with the columns of the training data"
+    )
+
+
+def plan_record(study: Study, plan: StudyPlan) -> dict[str, Any]:
+    """What a study would run, as data for JSON and for ``describe_plan``."""
+    table, split = plan.table, plan.split
+    counts = Counter(table.target.tolist()) if table.classes else {}
+    return {
+        "status": "valid",
+        "study": study.name,
+        "source": redact(table.source),
+        "fingerprint": table.fingerprint,
+        "rows": len(table.features),
+        "columns": [{"name": str(name), "kind": kind} for name, kind in table.kinds.items()],
+        "target": study.data.target,
+        "task": table.task,
+        "classes": [{"label": label, "rows": counts[code]} for code, label in enumerate(table.classes)],
+        "split": {
+            "search": len(split.search),
+            "holdout": len(split.holdout),
+            "folds": [
+                {"train": len(f.train), "stop": len(f.stop), "score": len(f.score)} for f in split.folds
+            ],
+        },
+        "metric": plan.metric.name,
+        "greater_is_better": plan.metric.greater_is_better,
+        "budget": {"trials": study.search.trials, "seconds": study.search.timeout, "block": plan.block},
+        "backends": {
+            name: {
+                "space": {key: _dimension(d) for key, d in space.items()},
+                "default": dict(plan.defaults[name]),
+            }
+            for name, space in plan.spaces.items()
+        },
+        "model": study.model,
+        "digest": plan.digest,
+        "notes": [redact(note) for note in table.notes],
+    }
+
+
+def _dimension(dimension: Dimension) -> Any:
+    """A scalar, a list or a table, as a study file would write it."""
+    from autoreg.trial import Choice, Range
+
+    if isinstance(dimension, Choice):
+        return list(dimension.values)
+    if isinstance(dimension, Range):
+        kind = int if dimension.integer else float
+        return {
+            "low": kind(dimension.low),
+            "high": kind(dimension.high),
+            "log": dimension.log,
+            "off": dimension.off,
+        }
+    return dimension
+
+
+def describe_plan(record: Mapping[str, Any]) -> str:
+    """The plan of a study (see ``plan_record``) in words."""
+    split, budget = record["split"], record["budget"]
+    kinds = Counter(column["kind"] for column in record["columns"])
+    direction = "higher" if record["greater_is_better"] else "lower"
+    fold = split["folds"][0]
+    rows = [
+        ("data", f"{record['source']}: {record['rows']} rows, {counted(len(record['columns']), 'column')} "
+         f"({', '.join(f'{n} {kind}' for kind, n in kinds.items())})"),
+        ("target", f"{record['target']}: {record['task']}" + _class_counts(record["classes"])),
+        ("split", f"{split['search']} rows to search, {split['holdout']} held out for one look at the end"),
+        ("folds", f"{len(split['folds'])}, the first with {fold['train']} rows to train, {fold['stop']} to stop, {fold['score']} to score"),
+        ("metric", f"{record['metric']} ({direction} is better)"),
+        ("budget", f"{counted(budget['trials'], 'trial')} or {duration(budget['seconds'])}, in turns of {budget['block']}"),
+        ("model", f"will be registered as '{record['model']}'"),
+        *(("note", note) for note in record["notes"]),
+    ]  # fmt: skip
+    spaces = [_describe_space(name, part) for name, part in record["backends"].items()]
+    columns = aligned([(column["name"], column["kind"]) for column in record["columns"][:30]])
+    more = len(record["columns"]) - 30
+    listed = f"Columns\n{columns}" + (f"\n  and {more} more" if more > 0 else "")
+    return "\n\n".join([f"Study '{record['study']}' can run.", aligned(rows), *spaces, listed])
+
+
+def _class_counts(classes: Sequence[Mapping[str, Any]]) -> str:
+    shown = ", ".join(f"{entry['label']} ({entry['rows']} rows)" for entry in classes[:10])
+    more = f" and {len(classes) - 10} more" if len(classes) > 10 else ""
+    return f", classes {shown}{more}" if classes else ""
+
+
+def _describe_space(name: str, part: Mapping[str, Any]) -> str:
+    default = part["default"]
+    rows = [(key, _in_words(value), default.get(key, "")) for key, value in part["space"].items()]
+    return f"{name}\n" + aligned(rows, ("name", "searched", "default trial"))
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, list):
+        return f"one of {', '.join(map(str, value))}"
+    if isinstance(value, Mapping):
+        notes = " (log scale)" * value["log"] + " or off" * value["off"]
+        return f"{number(value['low'])} to {number(value['high'])}{notes}"
+    return f"fixed at {value}"
+
+
+def describe_summary(summary: Mapping[str, Any], top: int, look: str = "") -> str:
+    """A study's result and its best trials.
+
+    Parameters
+    ----------
+    summary : mapping
+        The result with ``trials_table``: one mapping a trial.
+    top : int
+        How many trials to list.
+    look : str
+        See ``describe_result``.
+    """
+    trials = sorted(
+        summary["trials_table"],
+        key=lambda t: t["loss"] if t["state"] == "complete" and _finite(t["loss"]) else math.inf,
+    )
+    rows = [
+        (
+            t["number"],
+            t["backend"],
+            t["state"],
+            number(t["loss"]),
+            number(t["cv"]),
+            number(t["cv_se"]),
+            number(t["train"]),
+            params_line(t["params"]),
+        )
+        for t in trials[:top]
+    ]
+    head = ("trial", "backend", "state", "loss", "cv", "+-", "train", "parameters")
+    table = aligned(rows, head) if rows else "  no trial is recorded"
+    return f"{describe_result(summary, look)}\n\nBest {counted(len(rows), 'trial')} of {len(trials)}, by the loss the search minimises\n{table}"
