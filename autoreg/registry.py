@@ -165,7 +165,8 @@ def _signature(package: Package, example: pd.DataFrame) -> Any:
     from mlflow.models.signature import infer_signature
     from mlflow.types.schema import AnyType, ColSpec, Schema
 
-    inputs = Schema([ColSpec(AnyType(), str(name))  # type: ignore[no-untyped-call] for name in package.columns])
+    anything = AnyType()  # type: ignore[no-untyped-call]
+    inputs = Schema([ColSpec(anything, str(name)) for name in package.columns])
     outputs = infer_signature(example, package.predict(example)).outputs
     return ModelSignature(inputs=inputs, outputs=outputs)
 

@@ -1,0 +1,112 @@
+"""What a study would run, laid out before trial 0; raises whatever would stop it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoreg.backends import Backend, get_backend
+from autoreg.data import load_table, make_split
+from autoreg.evaluation import Problem, class_weights
+from autoreg.metrics import Metric, get_metric
+from autoreg.space import Space, resolve
+from autoreg.spec import Study, load_study
+from autoreg.trial import Choice, Dimension, Range, Split, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a study would run, known before trial 0.
+
+    Attributes
+    ----------
+    study : Study
+    table : Table
+    split : Split
+    metric : Metric
+    backends : dict of str to Backend
+    resolved : dict of str to Space
+    block : int
+        Trials a backend runs in its turn.
+    digest : str
+        Names the study: data, split and search without their budgets.
+    problem : Problem
+    """
+
+    study: Study
+    table: Table
+    split: Split
+    metric: Metric
+    backends: dict[str, Backend]
+    resolved: dict[str, Space]
+    block: int
+    digest: str
+    problem: Problem = field(repr=False)
+
+    @property
+    def spaces(self) -> dict[str, Mapping[str, Dimension]]:
+        """Every backend's names with their dimensions."""
+        return {name: space.dimensions for name, space in self.resolved.items()}
+
+    @property
+    def defaults(self) -> dict[str, dict[str, Any]]:
+        """Every backend's default configuration, its first trial."""
+        return {name: dict(space.default) for name, space in self.resolved.items()}
+
+
+def plan(study: Study | str | Path, data: pd.DataFrame | None = None) -> StudyPlan:
+    """Load the data, divide it and lay out the search; raises whatever would stop the study before trial 0.
+
+    Raises
+    ------
+    StudyError, DataError
+        One line each: which option or column, what was expected, what was found.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    backends = {name: get_backend(name) for name in study.search.backends}
+    table = load_table(study.data, study.name, study.folder, data)
+    metric = get_metric(study.search.metric, table.task)
+    split = make_split(table, study.split, study.search.seed)
+    weight = class_weights(table, split.search, study.search.class_weight == "balanced")
+    problem = Problem(table, split, metric, weight)
+    spaces = {
+        name: resolve(b, problem.sizes(b.encoding), study.search.space(name), study.search.sampler)
+        for name, b in backends.items()
+    }
+    return StudyPlan(
+        study, table, split, metric, backends, spaces, _block(study, table), _digest(study, table), problem
+    )
+
+
+def _block(study: Study, table: Table) -> int:
+    """Trials in a turn: 8, fewer where a trial is heavy, so that every backend gets its turn early."""
+    if study.search.block:
+        return study.search.block
+    work = (
+        table.features.shape[0]
+        * table.features.shape[1]
+        * max(1, table.n_classes if table.n_classes > 2 else 1)
+    )
+    return 8 if work < 2e6 else 4 if work < 2e7 else 2
+
+
+def _digest(study: Study, table: Table) -> str:
+    """Same data, split and search give the same digest; budgets and where the data lies do not matter."""
+    sections = {
+        "data": study.data.model_dump(exclude={"source", "query"}) | {"fingerprint": table.fingerprint},
+        "split": study.split.model_dump(),
+        "search": {key: value for key, value in study.search if key not in ("trials", "timeout")},
+    }
+    text = json.dumps(sections, sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    return [type(value).__name__, *vars(value).items()] if isinstance(value, Choice | Range) else list(value)

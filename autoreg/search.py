@@ -1,0 +1,252 @@
+"""The one loop: ask -> submit -> record -> tell, and the same loop again when a study is resumed.
+
+The search is one global sequence of trials. In each round every backend still in the race gets one block, in the
+order of the study file; trial g is asked when exactly the trials up to g - lookahead are told, in order. A trial the
+ledger holds is looked up instead of computed. So whatever runs it, and however often it is killed, the trials are
+the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoreg.backends import Backend
+from autoreg.errors import AutoregError
+from autoreg.evaluation import Candidate, OutOfTime
+from autoreg.executor import Done, Executor, Work
+from autoreg.ledger import History, Ledger
+from autoreg.space import Asked, Proposer, derive_seed
+from autoreg.spec import SearchSpec
+from autoreg.trial import Params, State, TrialRecord, Watch
+
+
+@dataclass
+class Arm:
+    """One backend in the race.
+
+    Attributes
+    ----------
+    backend : Backend
+    proposer : Proposer
+    asked : dict of int to Asked
+        Configurations by trial number, in the order asked.
+    best : TrialRecord or None
+        Complete trial with the smallest loss among those told.
+    spent : list of float
+        Seconds of every computed trial.
+    """
+
+    backend: Backend
+    proposer: Proposer
+    asked: dict[int, Asked] = field(default_factory=dict)
+    best: TrialRecord | None = None
+    spent: list[float] = field(default_factory=list)
+
+    @property
+    def left(self) -> int | None:
+        """Configurations not yet tried, or None when they are countless."""
+        capacity = self.proposer.capacity
+        return None if capacity is None else max(0, capacity - len(self.asked))
+
+
+class Search:
+    """Runs a study's search.
+
+    Parameters
+    ----------
+    spec : SearchSpec
+    block : int
+        Trials a backend runs in its turn.
+    arms : dict of str to Arm
+        Backends in the order of the study file.
+    executor : Executor
+    ledger : Ledger
+    history : History
+        What the ledger already holds.
+    time_left : callable
+        Seconds until the search must end.
+    watch : Watch
+    """
+
+    def __init__(
+        self,
+        spec: SearchSpec,
+        block: int,
+        arms: Mapping[str, Arm],
+        executor: Executor,
+        ledger: Ledger,
+        history: History,
+        time_left: Callable[[], float],
+        watch: Watch,
+    ) -> None:
+        self.spec, self.block, self.arms = spec, block, dict(arms)
+        self.executor, self.ledger, self.history = executor, ledger, history
+        self.time_left, self.watch = time_left, watch
+        self.drops = dict(history.drops)
+        self.records: dict[int, TrialRecord] = {}
+        self.finished: dict[int, TrialRecord] = {}
+        self.owner: dict[int, str] = {}
+        self.told = -1
+        self.stopped_by = "trials"
+
+    def run(self) -> list[TrialRecord]:
+        """Search until the budget of trials or of time is used up.
+
+        Returns
+        -------
+        list of TrialRecord
+            All told trials by number: a prefix of what more budget would give.
+        """
+        try:
+            for name, numbers in self._blocks():
+                self._run_block(self.arms[name], numbers)
+            self._settle(max(self.owner, default=-1))
+        except OutOfTime:
+            self.stopped_by = "timeout"
+        finally:
+            self.executor.close()
+        self.ledger.flush()
+        return [self.records[n] for n in sorted(self.records)]
+
+    # -- who is next -------------------------------------------------------------------------------------------
+
+    def _blocks(self) -> Iterator[tuple[str, list[int]]]:
+        """Yield (backend, trial numbers), round after round."""
+        number = 0
+        while number < self.spec.trials:
+            before = number
+            for name, arm in self.arms.items():
+                size = min(self.block, self.spec.trials - number)
+                size = size if arm.left is None else min(size, arm.left)
+                if size <= 0 or self._dropped(name, number, size):
+                    continue
+                yield name, list(range(number, number + size))
+                number += size
+            if number == before:
+                return
+
+    def _dropped(self, name: str, number: int, size: int) -> bool:
+        """Whether a backend is out; a block that cannot fit the time left puts it out while others still fit."""
+        if name in self.drops:
+            return number >= self.drops[name]
+        numbers = range(number, number + size)
+        if all(n in self.history.records for n in numbers):
+            return False
+        if self.time_left() <= 0:
+            raise OutOfTime
+        if self._expected(name, size) <= self.time_left():
+            return False
+        others = [other for other in self.arms if other != name and other not in self.drops]
+        if not any(self._expected(other, self.block) <= self.time_left() for other in others):
+            return False  # nothing fits: go on until the time is up, and let a longer run go on from there
+        self.drops[name] = number
+        self.ledger.drop(self.drops)
+        self.watch.say(
+            f"{name}: its next {size} trials would take about {self._expected(name, size):.0f} s and "
+            f"{self.time_left():.0f} s are left, so the others get them"
+        )
+        return True
+
+    def _expected(self, name: str, size: int) -> float:
+        spent = self.arms[name].spent
+        return size * float(np.mean(spent[-self.block :])) if spent else 0.0
+
+    # -- one block ---------------------------------------------------------------------------------------------
+
+    def _run_block(self, arm: Arm, numbers: list[int]) -> None:
+        shared: dict[str, Any] = {}
+        for n in numbers:
+            self._settle(n - self.spec.lookahead)
+            known = self.history.records.get(n)
+            if known is not None and known.backend != arm.backend.name:
+                raise AutoregError(
+                    f"trial {n} is {known.backend}'s in the ledger, but {arm.backend.name}'s here: use --fresh"
+                )
+            asked = arm.proposer.ask(n, known.asked if known else None, shared)
+            shared = shared or {name: asked.params[name] for name in arm.backend.shared}
+            arm.asked[n], self.owner[n] = asked, arm.backend.name
+        self._submit(arm, numbers)
+
+    def _submit(self, arm: Arm, numbers: list[int]) -> None:
+        name = arm.backend.name
+        missing = [n for n in numbers if n not in self.history.records]
+        for n in numbers:
+            if n not in missing:
+                self.finished[n] = self.history.records[n]
+        if not missing:
+            return
+        groups = _alike(arm, numbers) if arm.backend.batched else [[n] for n in missing]
+        incumbent = self._incumbent(arm)
+        for group in groups:
+            if not any(n in missing for n in group):
+                continue
+            candidates = tuple(
+                Candidate(arm.asked[n].params, derive_seed(self.spec.seed, name, n, "fit")) for n in group
+            )
+            self.executor.submit(Work(tuple(group), name, candidates, incumbent))
+
+    def _incumbent(self, arm: Arm) -> NDArray[np.float32] | None:
+        """Predictions of the backend's best trial so far, to prune against."""
+        if not self.spec.prune or arm.best is None or arm.backend.batched:
+            return None
+        return self.ledger.predictions(arm.best)
+
+    # -- results -----------------------------------------------------------------------------------------------
+
+    def _settle(self, until: int) -> None:
+        """Tell every trial up to ``until``, in order, waiting for those that are not finished."""
+        while self.told < until:
+            n = self.told + 1
+            replayed = n in self.history.records
+            while n not in self.finished:
+                self._take(self.executor.wait())
+            record = self.finished.pop(n)
+            arm = self.arms[self.owner[n]]
+            arm.proposer.tell(arm.asked[n], record.result)
+            better = arm.best is None or record.result.loss < arm.best.result.loss
+            if record.result.state is State.COMPLETE and better:
+                arm.best = record
+            self.records[n] = self._light(record, arm)
+            self.told = n
+            self.watch.trial(record, replayed)
+
+    def _light(self, record: TrialRecord, arm: Arm) -> TrialRecord:
+        """A record without its arrays, unless it is its backend's best: a study holds hundreds."""
+        for n, old in self.records.items():
+            if old.backend == record.backend and old.result.predictions is not None and old is not arm.best:
+                self.records[n] = _without_arrays(old)
+        return record if record is arm.best else _without_arrays(record)
+
+    def _take(self, done: Done) -> None:
+        """Record a finished task in the ledger. A trial that was there already keeps what is there."""
+        share = (done.ended - done.started) / len(done.work.numbers)
+        arm = self.arms[done.work.backend]
+        for i, (n, result) in enumerate(zip(done.work.numbers, done.results, strict=True)):
+            arm.spent.append(share)
+            if n in self.finished or n in self.records:
+                continue
+            start = done.started + i * share
+            record = TrialRecord(n, done.work.backend, arm.asked[n].coded, result, start, start + share)
+            began = time.perf_counter()
+            self.ledger.record(record)
+            self.ledger.waited += time.perf_counter() - began
+            self.finished[n] = record
+
+
+def _alike(arm: Arm, numbers: list[int]) -> list[list[int]]:
+    """Trials of a block grouped by what shapes their program, in order."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for n in numbers:
+        params: Params = arm.asked[n].params
+        groups.setdefault(tuple(params[name] for name in arm.backend.shared), []).append(n)
+    return list(groups.values())
+
+
+def _without_arrays(record: TrialRecord) -> TrialRecord:
+    return replace(record, result=replace(record.result, predictions=None, curves={}))
