@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
     from autoreg.spec import Study
 
+    ParamType = click.ParamType[Any]
+else:
+    ParamType = click.ParamType  # older versions of click know no type arguments
+
 # Asked of the libraries before they are imported; what the user has set wins.
 QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -36,7 +40,7 @@ QUIET = {
 }
 
 
-class Blank(click.ParamType):
+class Blank(ParamType):
     """A type for which an empty text means "not given", as launchers such as ``mlflow run`` pass it.
 
     Parameters
@@ -45,7 +49,7 @@ class Blank(click.ParamType):
         Converts every other text.
     """
 
-    def __init__(self, inner: click.ParamType) -> None:
+    def __init__(self, inner: ParamType) -> None:
         self.inner, self.name = inner, inner.name
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -63,7 +67,7 @@ def _json_place(ctx: click.Context, param: click.Parameter, value: str | None) -
     return value
 
 
-def _option(flag: str, kind: click.ParamType, metavar: str, help: str, **more: Any) -> Callable[[Any], Any]:
+def _option(flag: str, kind: ParamType, metavar: str, help: str, **more: Any) -> Callable[[Any], Any]:
     return click.option(flag, type=Blank(kind), metavar=metavar, help=help, **more)
 
 

@@ -110,7 +110,7 @@ def describe_result(result: Mapping[str, Any], look: str = "") -> str:
         The command or address that shows the study's runs.
     """
     best, model = result.get("best") or {}, result.get("model") or {}
-    rows = [("winner", f"{best.get('backend')} with {params_line(best.get('params') or {})}")]
+    rows = [("winner", f"{best['backend']} with {params_line(best['params'])}")] if best else []
     rows += _estimate_rows(result.get("estimate") or {}, best)
     if model.get("name"):
         alias = f", alias '{model['alias']}'" if model.get("alias") else ""
@@ -125,13 +125,11 @@ def _opening(result: Mapping[str, Any]) -> str:
     trials, total = result.get("trials") or {}, (result.get("seconds") or {}).get("total")
     parts = [f"{trials[state]} {state}" for state in ("complete", "pruned", "failed") if trials.get(state)]
     took = f" in {duration(total)}" if isinstance(total, int | float) and math.isfinite(total) else ""
-    sentence = f"{counted(trials.get('total') or 0, 'trial')} ({', '.join(parts)}){took}."
-    if result.get("status") == "skipped":
-        sentence = (
-            f"already finished, so nothing was run: {sentence}\n"
-            "Give more --trials or a longer --timeout to go on, or --fresh to start over."
-        )
-    return f"Study '{result.get('study')}': {sentence}"
+    sentence = f"{counted(trials.get('total') or 0, 'trial')} ({', '.join(parts) or 'none over'}){took}."
+    if not result.get("best"):
+        sentence += " No winner yet: the same tune command goes on from there."
+    already = "finished already, nothing was run; it had " if result.get("status") == "skipped" else ""
+    return f"Study '{result.get('study')}': {already}{sentence}"
 
 
 def _estimate_rows(estimate: Mapping[str, Any], best: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -148,20 +146,16 @@ def _estimate_rows(estimate: Mapping[str, Any], best: Mapping[str, Any]) -> list
         ("", "measured once, at the end, on rows the search never saw; the interval covers 95 %"),
     ]
     cv, optimism, gap = best.get("cv_mean"), estimate.get("optimism"), estimate.get("gap")
-    if _finite(optimism):
-        flattered = (
-            f"the search flattered itself by {number(optimism)}"
+    if optimism is not None and _finite(optimism):
+        by = (
+            f"flattered itself by {number(optimism)}"
             if optimism > 0
-            else "no sign that it flattered itself"
+            else "shows no sign of flattering itself"
         )
-        rows.append(("in the search", f"its own {metric} was {number(cv)}: {flattered}"))
-    if _finite(gap):
-        rows.append(
-            (
-                "overfit",
-                f"the winner is {number(abs(gap))} {'better' if gap > 0 else 'worse'} on its training rows than on new ones",
-            )
-        )
+        rows.append(("in the search", f"its own {metric} was {number(cv)}: the search {by}"))
+    if gap is not None and _finite(gap):
+        than = f"{number(abs(gap))} {'better' if gap > 0 else 'worse'}"
+        rows.append(("overfit", f"the winner is {than} on its training rows than on new ones"))
     return rows
 
 
@@ -297,23 +291,23 @@ def describe_summary(summary: Mapping[str, Any], top: int, look: str = "") -> st
     look : str
         See ``describe_result``.
     """
+    listed = summary["trials_table"]
+    result = {"trials": {"total": len(listed), **Counter(t["state"] for t in listed)}, **summary}
     trials = sorted(
-        summary["trials_table"],
-        key=lambda t: t["loss"] if t["state"] == "complete" and _finite(t["loss"]) else math.inf,
+        listed, key=lambda t: (t["state"] != "complete", t["loss"] if _finite(t["loss"]) else math.inf)
     )
+    scores = ("loss", "cv", "cv_se", "train")
     rows = [
-        (
+        [
             t["number"],
             t["backend"],
             t["state"],
-            number(t["loss"]),
-            number(t["cv"]),
-            number(t["cv_se"]),
-            number(t["train"]),
+            *(number(t[score]) for score in scores),
             params_line(t["params"]),
-        )
+        ]
         for t in trials[:top]
     ]
     head = ("trial", "backend", "state", "loss", "cv", "+-", "train", "parameters")
     table = aligned(rows, head) if rows else "  no trial is recorded"
-    return f"{describe_result(summary, look)}\n\nBest {counted(len(rows), 'trial')} of {len(trials)}, by the loss the search minimises\n{table}"
+    title = f"Best {counted(len(rows), 'trial')} of {len(trials)}, by the loss that the search minimises"
+    return f"{describe_result(result, look)}\n\n{title}\n{table}"
