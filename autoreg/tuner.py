@@ -192,7 +192,8 @@ class _Run:
         self.watch.stage("register")
         model = self._register(package, winner, judged) if self.ledger.run_id else None
         report = self._report(records, winner, judged, model, (searched, refitted))
-        budget = {"trials": self.spec.trials, "timeout": self.spec.timeout, "stopped_by": stopped_by}
+        had = len(records) if stopped_by == "timeout" else self.spec.trials
+        budget = {"trials": had, "timeout": self.spec.timeout, "stopped_by": stopped_by}
         metrics = _parent_metrics(judged, winner, report)
         self.ledger.finish({"report": report, "budget": budget}, metrics, {})
         return TuneResult("tuned", report, package)

@@ -140,6 +140,8 @@ def get_backend(name: str) -> Backend:
     module, attribute = BACKENDS[name].split(":")
     try:
         backend: Backend = getattr(import_module(module), attribute)()
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("autoreg"):
+            raise
         raise StudyError(f"search.backends: '{name}' needs the package '{error.name}': pip install {error.name}") from error
     return backend

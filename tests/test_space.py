@@ -1,0 +1,111 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoreg.backends import get_backend
+from autoreg.errors import StudyError
+from autoreg.space import Proposer, _decode, _encode, derive_seed, resolve
+from autoreg.trial import Choice, Range, Sizes, State, TrialResult
+
+SIZES = Sizes("binary", 400, 30, 2)
+
+
+def space(given=None, sampler="tpe", backend="xgboost"):
+    return resolve(get_backend(backend), SIZES, given or {}, sampler)
+
+
+@given(
+    low=st.floats(1e-6, 1.0),
+    ratio=st.floats(1.5, 1e4),
+    log=st.booleans(),
+    off=st.booleans(),
+    share=st.floats(0, 1),
+)
+def test_a_value_in_range_survives_coding(low, ratio, log, off, share):
+    d = Range(low, low * ratio, log=log, off=off)
+    value = min(max(low + share * (d.high - low), d.low), d.high)
+    assert math.isclose(_decode(d, _encode(d, value)), value, rel_tol=1e-9)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_off_is_reached_exactly_and_often(log):
+    d = Range(0.05, 0.6, log=log, off=True)
+    assert _decode(d, _encode(d, 0)) == 0.0
+    proposer = Proposer(space({"gamma": d}), "random", 0, "xgboost")
+    values = [proposer.ask(n).params["gamma"] for n in range(400)]
+    assert 0.25 < sum(v == 0 for v in values) / len(values) < 0.42
+    assert all(v == 0 or 0.05 <= v <= 0.6 for v in values)
+
+
+def test_the_first_trial_is_the_library_default_moved_into_what_is_pinned():
+    free, pinned = space().default, space({"eta": Range(0.01, 0.1), "max_depth": 3, "alpha": [2.0, 4.0][0]}).default
+    assert (free["eta"], free["max_depth"], free["rounds"]) == (0.3, 6, 100)
+    assert (pinned["eta"], pinned["max_depth"], pinned["alpha"]) == (0.1, 3, 2.0)
+
+
+def test_proposals_depend_on_seed_number_and_results_alone():
+    def run(seed):
+        proposer = Proposer(space(), "tpe", seed, "xgboost")
+        out = []
+        for n in range(25):
+            asked = proposer.ask(n)
+            proposer.tell(asked, TrialResult(State.COMPLETE, asked.params, loss=float(asked.params["eta"])))
+            out.append(asked.params)
+        return out
+
+    assert run(1) == run(1) != run(2)
+
+
+def test_a_recorded_trial_is_proposed_again_whatever_the_sampler_would_say():
+    first = Proposer(space(), "tpe", 0, "xgboost")
+    first.ask(0)
+    asked = first.ask(1)
+    again = Proposer(space(), "tpe", 99, "xgboost")
+    again.ask(0)
+    assert again.ask(1, recorded=asked.coded).params == asked.params
+
+
+def test_shared_names_are_taken_over():
+    proposer = Proposer(space({"max_depth": Choice((2, 4, 8))}), "tpe", 0, "xgboost")
+    proposer.ask(0)
+    assert {proposer.ask(n, shared={"max_depth": 4}).params["max_depth"] for n in range(1, 20)} == {4}
+
+
+def test_outcomes_reach_the_sampler_as_states():
+    proposer = Proposer(space(), "tpe", 0, "xgboost")
+    proposer.ask(0)
+    for n, result in enumerate(
+        (
+            TrialResult(State.COMPLETE, {}, loss=0.5),
+            TrialResult(State.PRUNED, {}, loss=0.9, fold_losses=(0.8, 1.0)),
+            TrialResult(State.FAILED, {}, reason="diverged"),
+            TrialResult(State.COMPLETE, {}, loss=math.inf),
+        ),
+        start=1,
+    ):
+        proposer.tell(proposer.ask(n), result)
+    assert [t.state.name for t in proposer.study.trials] == ["COMPLETE", "PRUNED", "FAIL", "FAIL"]
+
+
+def test_a_grid_tries_every_combination_once_and_no_default():
+    given = {"max_depth": Choice((2, 4)), "eta": Choice((0.1, 0.2, 0.3))}
+    proposer = Proposer(space(given, "grid"), "grid", 0, "xgboost")
+    assert proposer.capacity == 6
+    seen = [(p["max_depth"], p["eta"]) for p in (proposer.ask(n).params for n in range(6))]
+    assert sorted(seen) == [(a, b) for a in (2, 4) for b in (0.1, 0.2, 0.3)]
+
+
+def test_a_grid_over_a_range_is_refused():
+    with pytest.raises(StudyError, match="eta.*grid needs a list"):
+        space({"eta": Range(0.1, 0.3)}, "grid")
+
+
+def test_an_unknown_name_is_refused_with_the_nearest():
+    with pytest.raises(StudyError, match="max_depth"):
+        space({"max_deph": 3})
+
+
+def test_seeds_differ_by_every_part():
+    assert len({derive_seed(s, b, n) for s in range(3) for b in "ab" for n in range(50)}) == 300

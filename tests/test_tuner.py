@@ -1,0 +1,191 @@
+"""The straight line on a real store: search, ledger, replay, selection, registry."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from autoreg import tune
+from autoreg.errors import Interrupted, NoTrialCompleted, StudyError
+from autoreg.ledger import read_summary
+from autoreg.registry import load_package
+from autoreg.spec import parse_study
+from autoreg.trial import State
+
+BASE = {
+    "name": "cancer",
+    "data": {"source": "sklearn:load_breast_cancer", "target": "target"},
+    "search": {"backends": ["sklearn", "xgboost"], "trials": 12, "block": 4, "lookahead": 6, "xgboost": {"rounds": 40}},
+}
+
+
+def study(**search):
+    return parse_study({**BASE, "search": {**BASE["search"], **search}})
+
+
+class Stopper:
+    """A watch that interrupts after so many computed trials, as Ctrl-C would."""
+
+    def __init__(self, after):
+        self.after, self.numbers, self.replayed, self.said = after, [], 0, []
+
+    def say(self, message):
+        self.said.append(message)
+
+    def planned(self, trials, seconds):
+        pass
+
+    def stage(self, name):
+        pass
+
+    def trial(self, record, replayed):
+        self.numbers.append(record.number)
+        self.replayed += replayed
+        if len(self.numbers) - self.replayed == self.after:
+            raise KeyboardInterrupt
+
+
+def children(store, result):
+    runs = store.search_runs([result["experiment_id"]], f"tags.`mlflow.parentRunId` = '{result['run_id']}'")
+    return sorted(runs, key=lambda r: int(r.data.tags["autoreg.trial"]))
+
+
+def trial_table(runs):
+    return [
+        (r.data.tags["autoreg.trial"], r.data.tags["autoreg.uid"], r.data.params, r.data.metrics["loss"])
+        for r in runs
+    ]
+
+
+def test_a_study_from_table_to_alias(store):
+    result = tune(study()).as_json()
+    assert result["status"] == "tuned"
+    assert result["trials"]["total"] == 12
+    runs = children(store, result)
+    assert [int(r.data.tags["autoreg.trial"]) for r in runs] == list(range(12))
+    assert {r.info.status for r in runs} <= {"FINISHED", "KILLED"}
+    for run in runs:
+        assert {"penalty", "alpha"} <= set(run.data.params)
+        assert {"cv_log_loss", "cv_log_loss_se", "train_log_loss", "gap_log_loss", "loss"} <= set(run.data.metrics)
+        assert {"mlflow.user", "mlflow.source.name"} <= set(run.data.tags)
+    parent = store.get_run(result["run_id"])
+    assert parent.info.status == "FINISHED"
+    assert parent.inputs.dataset_inputs[0].dataset.name == "cancer"
+    estimate = result["estimate"]
+    assert estimate["holdout_low"] <= estimate["holdout"] <= estimate["holdout_high"]
+    version = store.get_model_version_by_alias("cancer", "champion")
+    assert version.version == result["model"]["version"]
+    assert "Expect log_loss between" in version.description
+
+
+def test_the_registered_model_predicts_raw_rows_as_in_process(store):
+    from sklearn.datasets import load_breast_cancer
+
+    result = tune(study(trials=4))
+    frame = load_breast_cancer(as_frame=True).data.head(40)
+    loaded = load_package("models:/cancer@champion")
+    np.testing.assert_array_equal(loaded.predict_raw(frame), result.package.predict_raw(frame))
+    np.testing.assert_array_equal(loaded.predict_raw(frame[frame.columns[::-1]]), loaded.predict_raw(frame))
+    with pytest.raises(ValueError, match="mean radius"):
+        loaded.predict(frame.drop(columns="mean radius"))
+
+
+def test_a_finished_study_is_skipped_and_more_trials_continue_it(store):
+    first = tune(study(trials=8)).as_json()
+    again = tune(study(trials=8)).as_json()
+    assert (again["status"], again["run_id"]) == ("skipped", first["run_id"])
+    before = trial_table(children(store, first))
+    more = tune(study(trials=12)).as_json()
+    assert (more["status"], more["run_id"]) == ("tuned", first["run_id"])
+    after = trial_table(children(store, more))
+    assert len(after) == 12
+    assert after[:8] == before
+
+
+def test_fresh_starts_a_new_generation(store):
+    first = tune(study(trials=4)).as_json()
+    second = tune(study(trials=4), fresh=True).as_json()
+    assert second["run_id"] != first["run_id"]
+    assert len(children(store, first)) == len(children(store, second)) == 4
+    assert tune(study(trials=4)).as_json()["run_id"] == second["run_id"]
+
+
+@pytest.mark.parametrize("after", [1, 5, 9])
+def test_an_interrupted_study_resumed_gives_the_undisturbed_trials(store, after):
+    whole = tune(study(), tracking="off").as_json()
+    with pytest.raises(Interrupted):
+        tune(study(), watch=Stopper(after))
+    watch = Stopper(-1)
+    resumed = tune(study(), watch=watch).as_json()
+    assert watch.replayed >= after
+    assert watch.numbers == list(range(12))
+    assert resumed["best"] == whole["best"]
+    assert resumed["estimate"] == whole["estimate"]
+    runs = children(store, resumed)
+    assert [int(r.data.tags["autoreg.trial"]) for r in runs] == list(range(12))
+    assert len({r.data.tags["autoreg.uid"] for r in runs}) == 12
+
+
+def test_an_unfinished_run_is_ignored_and_gone_at_the_end(store):
+    with pytest.raises(Interrupted):
+        tune(study(), watch=Stopper(3))
+    summary = read_summary("cancer")
+    store.create_run(
+        summary["experiment_id"],
+        tags={"mlflow.parentRunId": summary["run_id"], "autoreg.trial": "5", "autoreg.backend": "sklearn"},
+    )
+    result = tune(study()).as_json()
+    assert {r.info.status for r in children(store, result)} <= {"FINISHED", "KILLED"}
+
+
+def test_the_trials_are_the_same_in_memory_and_in_mlflow(store):
+    off = tune(study(), tracking="off").as_json()
+    on = tune(study()).as_json()
+    assert off["best"] == on["best"]
+    assert off["run_id"] == ""
+    assert off["model"]["name"] is None
+
+
+def test_the_summary_is_read_back_from_the_ledger_alone(store):
+    result = tune(study(trials=6)).as_json()
+    for name in ("cancer", result["run_id"]):
+        summary = read_summary(name)
+        assert [t["number"] for t in summary["trials_table"]] == list(range(6))
+        best = min((t for t in summary["trials_table"] if t["state"] == "complete"), key=lambda t: t["loss"])
+        assert best["number"] == result["best"]["trial"]
+    with pytest.raises(StudyError, match="nowhere"):
+        read_summary("nowhere")
+
+
+def test_a_run_of_mlflow_run_is_adopted_and_a_later_one_links_to_it(store, monkeypatch):
+    experiment = store.create_experiment("mine")
+    first, second = (store.create_run(experiment).info.run_id for _ in range(2))
+    store.log_param(first, "trials", "what mlflow run logs")
+    monkeypatch.setenv("MLFLOW_RUN_ID", first)
+    assert tune(study(trials=4)).as_json()["run_id"] == first
+    monkeypatch.setenv("MLFLOW_RUN_ID", second)
+    assert tune(study(trials=6)).as_json()["run_id"] == first
+    assert store.get_run(second).data.tags["autoreg.session_of"] == first
+
+
+def test_a_trial_that_diverges_is_a_failed_state_and_never_wins(store):
+    failing = study(backends=["sklearn", "xgboost"], trials=8, xgboost={"rounds": 20, "eta": 1.0, "alpha": 0.0})
+    result = tune(failing).as_json()
+    assert result["trials"]["complete"] >= 4
+    assert math.isfinite(result["best"]["cv_mean"])
+
+
+def test_a_study_that_runs_out_of_time_before_any_trial_says_so(store):
+    with pytest.raises(NoTrialCompleted, match="--timeout"):
+        tune(study(timeout=0.01))
+
+
+def test_pruned_trials_are_recorded_as_such(store):
+    given = {"alpha": [1e-3, 100.0], "penalty": "l2"}
+    result = tune(study(backends=["sklearn"], trials=12, lookahead=1, sampler="random", sklearn=given)).as_json()
+    assert result["trials"]["total"] <= 3  # two values and the default: nothing more to try
+    runs = children(store, result)
+    assert len({json.dumps(r.data.params, sort_keys=True) for r in runs}) >= 2
+    pruned = [r for r in runs if r.data.tags["autoreg.state"] == State.PRUNED]
+    assert all(r.info.status == "KILLED" for r in pruned)
