@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 import traceback
 from collections.abc import Sequence
@@ -33,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = list(sys.argv[1:] if argv is None else argv)
     try:
-        with cli.make_context("autoreg", args or ["--help"]) as context:
+        with cli.make_context("autoreg", args[:] or ["--help"]) as context:
             cli.invoke(context)
     except click.exceptions.Exit as ending:
         return ending.exit_code
@@ -97,16 +99,14 @@ def _json_place(args: Sequence[str]) -> str:
 
 def _reader_left() -> bool:
     """True when stdout's reader (``head``, a closed pager) is gone; nothing more is written to it then."""
-    import os
-
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
+    poll = select.poll()
+    poll.register(sys.stdout, select.POLLOUT)
+    gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    if gone:
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
         )  # or the interpreter complains at its end
-        return True
-    return False
+    return gone
 
 
 if __name__ == "__main__":

@@ -147,8 +147,9 @@ def validate(study: str, data: str | None, json: str | None) -> None:
 def predict(model_uri: str, source: str, out: str) -> None:
     """Predict the rows of a table with a registered model.
 
-    MODEL_URI is models:/NAME@champion, models:/NAME/VERSION, runs:/RUN_ID/model or a folder. IN and OUT are .csv or
-    .parquet files; OUT may be - for CSV on stdout. OUT gets one row for each row of IN, in the same order.
+    MODEL_URI is models:/NAME@champion, models:/NAME/VERSION or a folder. IN is a CSV or Parquet file with the columns
+    of the training data, in any order. OUT ends in .csv or .parquet, or is - for CSV on stdout; it gets one row for
+    each row of IN, in the same order.
     """
     quiet_libraries()
     write = _writer(out)
@@ -291,29 +292,30 @@ def _write(record: dict[str, Any], place: str | None) -> None:
 
 
 def _read_rows(source: str) -> pd.DataFrame:
-    ending = _ending(source, "IN")
-    import pandas as pd
+    """New rows, read as the training data was."""
+    from autoreg.data.files import parse_table, read_file
 
     try:
-        frame = pd.read_csv(source, low_memory=False) if ending == ".csv" else pd.read_parquet(source)
-    except FileNotFoundError:
-        raise DataError(f"IN: file '{source}' does not exist") from None
-    except (OSError, ValueError) as error:  # pandas' and pyarrow's parsing errors are ValueErrors
-        raise DataError(f"IN: '{source}' cannot be read as {ending[1:]}: {error}") from None
+        frame, _ = parse_table(read_file(source, Path.cwd()), source, ())
+    except DataError as error:
+        raise DataError(str(error).replace("data.source:", "IN:", 1)) from None
     if frame.empty:
-        raise DataError(f"IN: '{source}' holds no rows")
-    return frame
+        raise DataError(f"IN: {source} holds no rows")
+    return frame.rename(columns=str)
 
 
 def _writer(out: str) -> Callable[[pd.DataFrame], None]:
     """How to write the predictions; refuses what cannot be written before anything is computed."""
-    ending = ".csv" if out == "-" else _ending(out, "OUT")
+    if out != "-" and not out.lower().endswith((".csv", ".parquet")):
+        raise UsageError(
+            f"OUT: expected a name that ends in .csv or .parquet, or - for stdout; found '{out}'"
+        )
     if out != "-" and not Path(out).absolute().parent.is_dir():
         raise UsageError(f"OUT: the folder of '{out}' does not exist; create it first")
 
     def write(frame: pd.DataFrame) -> None:
         try:
-            if ending == ".parquet":
+            if out.lower().endswith(".parquet"):
                 frame.to_parquet(out, index=False)
             elif out == "-":
                 click.echo(frame.to_csv(index=False), nl=False)
@@ -325,10 +327,3 @@ def _writer(out: str) -> Callable[[pd.DataFrame], None]:
             raise UsageError(f"OUT: cannot write '{out}': {error.strerror or error}") from None
 
     return write
-
-
-def _ending(path: str, name: str) -> str:
-    for ending in (".csv", ".parquet"):
-        if path.lower().endswith(ending):
-            return ending
-    raise UsageError(f"{name}: expected a name that ends in .csv or .parquet, found '{path}'")
