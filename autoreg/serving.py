@@ -174,8 +174,12 @@ class NetworkMember:
 
     def save(self, folder: Path) -> dict[str, Any]:
         """See ``Member``."""
-        with warnings.catch_warnings():  # TensorFlow's variables know no copy keyword, which NumPy 2 deprecates
-            warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy", DeprecationWarning)
+        with (
+            warnings.catch_warnings()
+        ):  # TensorFlow's variables know no copy keyword, which NumPy 2 deprecates
+            warnings.filterwarnings(
+                "ignore", "__array__ implementation doesn't accept a copy", DeprecationWarning
+            )
             self.model.save(folder / "network.keras")
         return {"task": self.task, "scale": self.scale, "shift": self.shift}
 
@@ -191,7 +195,11 @@ class NetworkMember:
 MEMBERS: dict[str, Any] = {m.kind: m for m in (LinearMember, BoosterMember, NetworkMember)}
 
 
-MISSING = frozenset(["", "#n/a", "#na", "?", "-nan", "<na>", "n/a", "na", "nan", "nat", "none", "null"])
+# What pandas takes for missing in a CSV file, and "?": so a value means the same wherever it comes from.
+MISSING = {
+    "", "?", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
+    "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null",
+}  # fmt: skip
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
 HUGE, CLIP = 1e150, 10.0  # squares of HUGE stay finite; CLIP is in standard deviations
 
@@ -199,11 +207,10 @@ HUGE, CLIP = 1e150, 10.0  # squares of HUGE stay finite; CLIP is in standard dev
 def text_of(value: Any) -> str | None:
     """One spelling for equal values: 1, 1.0 and " 1 " are "1", True and "True" are "true"; None if missing."""
     text = str(value).strip()
-    low = text.lower()
-    if low in MISSING:
+    if text in MISSING:
         return None
-    if low in ("true", "false"):
-        return low
+    if text.lower() in ("true", "false"):
+        return text.lower()
     return text.partition(".")[0] if re.fullmatch(r"-?\d+\.0*", text) else text
 
 

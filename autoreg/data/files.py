@@ -1,0 +1,168 @@
+"""Tables from files and web addresses: CSV and Parquet, gzipped or not."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import gzip
+import io
+import re
+import urllib.request
+import warnings
+import zlib
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import pandas as pd
+
+from autoreg.data.secrets import expand, scrub
+from autoreg.errors import DataError, did_you_mean
+
+SECONDS = 60.0
+DELIMITERS = ",;\t|"
+
+
+def read_file(source: str, folder: Path) -> bytes:
+    """The bytes of a file, relative to ``folder``."""
+    path = folder / Path(source.removeprefix("file://")).expanduser()
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        near = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
+        hint = did_you_mean(path.name, near).partition(" (known")[0]
+        raise DataError(f"data.source: file '{path}' does not exist{hint}") from None
+    except OSError as error:
+        raise DataError(f"data.source: file '{path}' cannot be read: {error.strerror}") from None
+
+
+def download(source: str, shown: str) -> bytes:
+    """The bytes behind an http(s) address; user and password go into a header, never into a message."""
+    full, secrets = expand(source)
+    parts = urlsplit(full)
+    user, _, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(urlunsplit(parts._replace(netloc=host, fragment="")))
+    if user:
+        token = base64.b64encode(unquote(user).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            return bytes(answer.read())
+    except (OSError, ValueError) as error:  # URLError, HTTPError and timeouts are OSErrors
+        reason = scrub(getattr(error, "reason", None) or error, secrets)
+        code = getattr(error, "code", None)
+    raise DataError(f"data.source: {shown} cannot be downloaded: {f'HTTP {code} ' if code else ''}{reason}")
+
+
+def parse_table(content: bytes, shown: str, as_text: tuple[str, ...]) -> tuple[pd.DataFrame, list[str]]:
+    """A frame from the bytes of a CSV or Parquet file (told apart by content), and what was decided.
+
+    Parameters
+    ----------
+    content : bytes
+    shown : str
+        Name of the source for messages.
+    as_text : tuple of str
+        Columns of a CSV file to read as text, so that the key 007 stays 007.
+
+    Raises
+    ------
+    DataError
+        Empty, cut off, not UTF-8, or neither CSV nor Parquet.
+    """
+    if content.startswith(b"\x1f\x8b"):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"data.source: {shown} is a damaged gzip file: {error}") from None
+    if content.startswith(b"PAR1"):
+        return _parquet(content, shown), []
+    if content.startswith(b"PK\x03\x04") or b"\x00" in content[:10_000]:
+        raise DataError(
+            f"data.source: {shown} is neither CSV nor Parquet; export it as one of these, in UTF-8"
+        )
+    return _csv(content, shown, as_text)
+
+
+def _parquet(content: bytes, shown: str) -> pd.DataFrame:
+    try:
+        frame = pd.read_parquet(io.BytesIO(content))
+    except (OSError, ValueError, NotImplementedError) as error:  # pyarrow's errors derive from these
+        raise DataError(f"data.source: {shown} is a damaged Parquet file: {scrub(error, ())}") from None
+    return (
+        frame
+        if isinstance(frame.index, pd.RangeIndex)
+        else frame.reset_index(drop=frame.index.names == [None])
+    )
+
+
+def _csv(content: bytes, shown: str, as_text: tuple[str, ...]) -> tuple[pd.DataFrame, list[str]]:
+    text = _decode(content, shown)
+    if not text.strip():
+        raise DataError(f"data.source: {shown} is empty; a header line and rows are expected")
+    start = text.lstrip("\r\n")
+    line = start[: 1 + start.find("\n")] or start
+    delimiter = max(DELIMITERS, key=lambda d: (len(next(csv.reader([line], delimiter=d))), d == ","))
+    comma = delimiter == ";" and re.search(r"(^|;)-?\d+,\d+(;|$)", start[:100_000], re.MULTILINE) is not None
+    header = next(csv.reader(io.StringIO(start), delimiter=delimiter))
+    check_names(header)
+    try:
+        with warnings.catch_warnings():
+            # Rows longer than the header would lose their ends behind a mere warning.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                io.StringIO(start),
+                sep=delimiter,
+                decimal="," if comma else ".",
+                index_col=False,
+                low_memory=False,
+                dtype=dict.fromkeys((name for name in as_text if name in header), str),
+            )
+    except pd.errors.ParserWarning:
+        raise DataError(
+            f"data.source: {shown} has rows with more fields than its {len(header)} column names; repair the header"
+        ) from None
+    except ValueError as error:  # ParserError and EmptyDataError are ValueErrors
+        reason = scrub(error, ()).removeprefix("Error tokenizing data. C error: ")
+        raise DataError(f"data.source: {shown} is a damaged CSV file: {reason}") from None
+    _check_fields(start, frame, header, delimiter, shown)
+    name = {"\t": "tab"}.get(delimiter, delimiter)
+    told = f"fields are separated by '{name}'" + (", decimals written with a comma" if comma else "")
+    return frame, [] if delimiter == "," else [told]
+
+
+def _decode(content: bytes, shown: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(f"data.source: {shown} is not UTF-8 text (line {line}); save it as UTF-8") from None
+
+
+def check_names(names: list[str]) -> None:
+    """Refuse two columns of one name: readers would rename one of them behind the user's back.
+
+    Raises
+    ------
+    DataError
+        Names the column.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen and name:
+            raise DataError(f"data.source: column '{name}' occurs twice; rename one of them")
+        seen.add(name)
+
+
+def _check_fields(text: str, frame: pd.DataFrame, header: list[str], delimiter: str, shown: str) -> None:
+    """Refuse rows with too few fields, which the parser fills up silently: half a file must not pass for a whole.
+
+    Short rows leave the last column empty, so only then, or where the last line is open, is every row counted.
+    """
+    if text.endswith("\n") and not (len(frame) and frame.iloc[:, -1].isna().any()):
+        return
+    for row in (reader := csv.reader(io.StringIO(text), delimiter=delimiter)):
+        if row and len(row) != len(header):
+            raise DataError(
+                f"data.source: {shown} is cut off or damaged: line {reader.line_num} has {len(row)} of "
+                f"{len(header)} fields; get the whole file"
+            )
