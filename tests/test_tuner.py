@@ -16,7 +16,13 @@ from autoreg.trial import State
 BASE = {
     "name": "cancer",
     "data": {"source": "sklearn:load_breast_cancer", "target": "target"},
-    "search": {"backends": ["sklearn", "xgboost"], "trials": 12, "block": 4, "lookahead": 6, "xgboost": {"rounds": 40}},
+    "search": {
+        "backends": ["sklearn", "xgboost"],
+        "trials": 12,
+        "block": 4,
+        "lookahead": 6,
+        "xgboost": {"rounds": 40},
+    },
 }
 
 
@@ -67,7 +73,9 @@ def test_a_study_from_table_to_alias(store):
     assert {r.info.status for r in runs} <= {"FINISHED", "KILLED"}
     for run in runs:
         assert {"penalty", "alpha"} <= set(run.data.params)
-        assert {"cv_log_loss", "cv_log_loss_se", "train_log_loss", "gap_log_loss", "loss"} <= set(run.data.metrics)
+        assert {"cv_log_loss", "cv_log_loss_se", "train_log_loss", "gap_log_loss", "loss"} <= set(
+            run.data.metrics
+        )
         assert {"mlflow.user", "mlflow.source.name"} <= set(run.data.tags)
     parent = store.get_run(result["run_id"])
     assert parent.info.status == "FINISHED"
@@ -170,7 +178,9 @@ def test_a_run_of_mlflow_run_is_adopted_and_a_later_one_links_to_it(store, monke
 
 
 def test_a_trial_that_diverges_is_a_failed_state_and_never_wins(store):
-    failing = study(backends=["sklearn", "xgboost"], trials=8, xgboost={"rounds": 20, "eta": 1.0, "alpha": 0.0})
+    failing = study(
+        backends=["sklearn", "xgboost"], trials=8, xgboost={"rounds": 20, "eta": 1.0, "alpha": 0.0}
+    )
     result = tune(failing).as_json()
     assert result["trials"]["complete"] >= 4
     assert math.isfinite(result["best"]["cv_mean"])
@@ -183,7 +193,9 @@ def test_a_study_that_runs_out_of_time_before_any_trial_says_so(store):
 
 def test_pruned_trials_are_recorded_as_such(store):
     given = {"alpha": [1e-3, 100.0], "penalty": "l2"}
-    result = tune(study(backends=["sklearn"], trials=12, lookahead=1, sampler="random", sklearn=given)).as_json()
+    result = tune(
+        study(backends=["sklearn"], trials=12, lookahead=1, sampler="random", sklearn=given)
+    ).as_json()
     assert result["trials"]["total"] <= 3  # two values and the default: nothing more to try
     runs = children(store, result)
     assert len({json.dumps(r.data.params, sort_keys=True) for r in runs}) >= 2
