@@ -8,6 +8,7 @@ from autoreg.ledger import StudyHeader, environment
 from autoreg.planning import StudyPlan
 from autoreg.selection import Estimate
 from autoreg.spec import Study
+from autoreg.tracking import redact
 from autoreg.trial import TrialRecord
 
 
@@ -35,6 +36,8 @@ def header(planned: StudyPlan, fresh: bool) -> StudyHeader:
         "profile": json.dumps({"num_rows": len(table.target), "num_elements": table.features.size}),
     }
     files = {"environment.json": json.dumps(environment(), indent=1), "study.json": _study_text(study)}
+    if study.text:
+        files["study.toml"] = redact(study.text)
     return StudyHeader(
         study.name,
         planned.digest,

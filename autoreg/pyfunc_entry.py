@@ -11,10 +11,10 @@ from typing import Any
 
 import mlflow
 import pandas as pd
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
 
-class AutoregModel(PythonModel):  # type: ignore[misc]
+class AutoregModel(PythonModel):
     """Predicts from raw rows: ``prediction``, and ``probability_<class>`` for every class."""
 
     def load_context(self, context: Any) -> None:
@@ -31,7 +31,8 @@ class AutoregModel(PythonModel):  # type: ignore[misc]
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """Predict a frame of raw rows; columns may come in any order."""
-        return self.package.predict(pd.DataFrame(model_input))
+        predicted: pd.DataFrame = self.package.predict(pd.DataFrame(model_input))
+        return predicted
 
 
 mlflow.models.set_model(AutoregModel())

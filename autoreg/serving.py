@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 Matrix = NDArray[Any]
+Chain = tuple["Preprocessor", Any, float]
 
 
 class Member(Protocol):
@@ -55,14 +56,7 @@ def two_columns(p: Matrix) -> Matrix:
 
 
 class LinearMember:
-    """Linear scores with the link of the task: identity, logistic or softmax.
-
-    Parameters
-    ----------
-    coef : ndarray, shape (columns, outputs)
-    intercept : ndarray, shape (outputs,)
-    task : {"binary", "multiclass", "regression"}
-    """
+    """Scores ``X @ coef (columns, outputs) + intercept (outputs,)`` under identity, logistic or softmax link."""
 
     kind = "linear"
 
@@ -91,17 +85,9 @@ class LinearMember:
 
 
 class BoosterMember:
-    """An XGBoost booster over columns named f0..fn.
+    """An XGBoost booster over columns f0..fn that holds exactly the rounds to predict with.
 
-    Parameters
-    ----------
-    booster : xgboost.Booster
-        Holds exactly the rounds to predict with.
-    levels : sequence of int
-        Per column: 0 for a number, else the number of levels of a category.
-    task : str
-    scale, shift : float
-        Regression values are ``prediction * scale + shift``.
+    ``levels`` is 0 for a number, else the number of levels; regression values are ``prediction * scale + shift``.
     """
 
     kind = "booster"
@@ -148,15 +134,7 @@ def booster_matrix(X: Matrix, levels: Sequence[int], **fields: Any) -> Any:
 
 
 class NetworkMember:
-    """A Keras model that gives logits, or standardised values for regression.
-
-    Parameters
-    ----------
-    model : keras.Model
-    task : str
-    scale, shift : float
-        Regression values are ``output * scale + shift``.
-    """
+    """A Keras model that gives logits; for regression, values are ``output * scale + shift``."""
 
     kind = "network"
 
@@ -174,12 +152,9 @@ class NetworkMember:
 
     def save(self, folder: Path) -> dict[str, Any]:
         """See ``Member``."""
-        with (
-            warnings.catch_warnings()
-        ):  # TensorFlow's variables know no copy keyword, which NumPy 2 deprecates
-            warnings.filterwarnings(
-                "ignore", "__array__ implementation doesn't accept a copy", DeprecationWarning
-            )
+        with warnings.catch_warnings():
+            # TensorFlow's variables know no copy keyword, which NumPy 2 deprecates.
+            warnings.filterwarnings("ignore", "__array__ implementation doesn't accept", DeprecationWarning)
             self.model.save(folder / "network.keras")
         return {"task": self.task, "scale": self.scale, "shift": self.shift}
 
@@ -200,6 +175,7 @@ MISSING = {
     "", "?", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
     "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null",
 }  # fmt: skip
+TRUTH, EPOCH = {"false": 0.0, "true": 1.0}, datetime(1970, 1, 1, tzinfo=UTC)
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
 HUGE, CLIP = 1e150, 10.0  # squares of HUGE stay finite; CLIP is in standard deviations
 
@@ -222,54 +198,43 @@ def texts(column: pd.Series) -> tuple[NDArray[np.int64], list[str | None]]:
     return np.where(codes < 0, len(found), codes).astype(np.int64), [*(text_of(v) for v in found), None]
 
 
-def number_of(text: str) -> float | None:
-    """The number a text spells, 0 and 1 for false and true, None for anything else."""
-    if text in ("true", "false"):
-        return float(text == "true")
-    return float(text) if NUMBER.fullmatch(text) else None
-
-
-def day_of(text: str) -> float | None:
-    """Days since 1970 (UTC) of an ISO date or time such as 2024-01-31T08:00Z, None for anything else."""
+def spelled(text: str, kind: str) -> float | None:
+    """The number ("numeric"; 0 and 1 for false and true) or days since 1970 ("date", ISO) a text spells, or None."""
+    if kind == "numeric":
+        return float(text) if NUMBER.fullmatch(text) else TRUTH.get(text)
     try:
-        when = datetime.fromisoformat(text if "-" in text[4:5] else "")
+        when = datetime.fromisoformat(text if text[4:5] == "-" else "")
     except ValueError:
         return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return (when - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() / 86400
+    return (when.replace(tzinfo=when.tzinfo or UTC) - EPOCH).total_seconds() / 86400
 
 
 def parse(column: pd.Series, kind: str, void: Sequence[str] = ()) -> Matrix:
-    """Numbers (n,) that the texts of a column spell; NaN where missing or in ``void``, else ValueError."""
-    read, expected = {"numeric": (number_of, "a number"), "date": (day_of, "an ISO date")}[kind]
+    """Numbers or days (n,) from dates or text; NaN where missing or in ``void``; else ValueError names the value."""
+    if kind == "date" and getattr(column.dtype, "kind", "O") == "M":
+        column = column.dt.tz_convert(None) if getattr(column.dtype, "tz", None) else column
+        moments = column.to_numpy("datetime64[us]")
+        return np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / 86_400e6)
     codes, words = texts(column)
-    values = [np.nan if word is None or word in void else read(word) for word in words]
+    values = [np.nan if word is None or word in void else spelled(word, kind) for word in words]
     if None in values:
-        word = words[values.index(None)]
-        raise ValueError(f"column {str(column.name)!r}: expected {expected}, found {word!r:.80}")
+        word, what = words[values.index(None)], "a number" if kind == "numeric" else "an ISO date"
+        raise ValueError(f"column {str(column.name)!r}: expected {what}, found {word!r:.80}")
     return np.array(values, np.float64)[codes]
 
 
 def numbers(frame: pd.DataFrame, names: Sequence[str], void: dict[str, list[str]]) -> Matrix:
     """Columns as numbers (n, names), NaN where missing or infinite; numeric columns are taken as one block."""
-    frame = frame[list(names)]
-    out = np.empty(frame.shape)
-    plain = np.array([getattr(dtype, "kind", "O") in "biuf" for dtype in frame.dtypes], bool)
+    out, plain = np.empty((len(frame), len(names))), np.zeros(len(names), bool)
+    for i, dtype in enumerate(frame.dtypes.loc[list(names)]):
+        plain[i] = getattr(dtype, "kind", "O") in "biuf"
+        if not plain[i]:
+            out[:, i] = parse(frame[names[i]], "numeric", void.get(names[i], ()))
     if plain.any():
-        out[:, plain] = frame.loc[:, plain].to_numpy(np.float64, na_value=np.nan)
-    for i in np.flatnonzero(~plain).tolist():
-        out[:, i] = parse(frame[names[i]], "numeric", void.get(names[i], ()))
+        block = frame[[name for name, yes in zip(names, plain, strict=True) if yes]]
+        out[:, plain] = block.to_numpy(np.float64, na_value=np.nan)
     out[~np.isfinite(out)] = np.nan
     return np.clip(out, -HUGE, HUGE, out=out)
-
-
-def days(column: pd.Series, void: Sequence[str] = ()) -> Matrix:
-    """Days since 1970 in UTC (n,), NaN where missing, of dates or ISO text."""
-    if getattr(column.dtype, "kind", "O") != "M":
-        return parse(column, "date", void)
-    column = column.dt.tz_convert(None) if getattr(column.dtype, "tz", None) else column
-    moments = column.to_numpy("datetime64[us]")
-    return np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / 86_400e6)
 
 
 def calendar(day: Matrix, parts: Sequence[str], cyclic: bool) -> Matrix:
@@ -310,35 +275,26 @@ class Preprocessor:
         self.state = state
 
     def transform(self, frame: pd.DataFrame) -> NDArray[np.float32]:
-        """Encode raw rows (n, raw columns) to float32 (n, encoded columns).
-
-        Raises
-        ------
-        ValueError
-            Text where a number or a date belongs; names column and value.
-        """
-        blocks = [self._numeric(self.raw(frame))]
-        blocks += [self._category(frame[entry["name"]], entry) for entry in self.state["category"]]
-        for entry in self.state["text"]:
+        """Encode raw rows to float32 (n, encoded columns); ValueError names a text that is no number or date."""
+        s, raw = self.state, self.raw(frame)
+        blocks = [np.clip(raw, -3e38, 3e38)]  # float32 has no more
+        if s["dense"]:
+            holes = np.isnan(raw)
+            z = (np.where(holes, s["fill"], raw) - s["mean"]) * s["scale"]
+            blocks = [np.clip(z, -CLIP, CLIP), holes[:, s["holes"]]]
+        blocks += [self._category(frame[entry["name"]], entry) for entry in s["category"]]
+        for entry in s["text"]:
             blocks.append(hashed(frame[entry["name"]], entry["dims"])[:, : entry["dims"] + entry["hole"]])
         return np.concatenate(blocks, axis=1, dtype=np.float32, casting="same_kind")
 
     def raw(self, frame: pd.DataFrame) -> Matrix:
-        """Numbers and parts of dates (n, columns) before anything is filled or scaled."""
+        """Numbers, then days and parts of dates (n, columns), before anything is filled or scaled."""
         s = self.state
         blocks = [numbers(frame, s["numeric"], s["void"])]
         for entry in s["date"]:
-            day = days(frame[entry["name"]], s["void"].get(entry["name"], ()))
+            day = parse(frame[entry["name"]], "date", s["void"].get(entry["name"], ()))
             blocks.append(calendar(day, entry["parts"], s["dense"]))
-        return np.concatenate(blocks, axis=1) if len(blocks) > 1 else blocks[0]
-
-    def _numeric(self, raw: Matrix) -> Matrix:
-        s = self.state
-        if not s["dense"]:
-            return np.clip(raw, -3e38, 3e38)  # float32 has no more
-        holes = np.isnan(raw)
-        z = (np.where(holes, s["fill"], raw) - s["mean"]) * s["scale"]
-        return np.concatenate([np.clip(z, -CLIP, CLIP), holes[:, s["holes"]]], axis=1)
+        return np.concatenate(blocks, axis=1)
 
     def _category(self, column: pd.Series, entry: dict[str, Any]) -> Matrix:
         """One-hot columns, or one column of codes: unseen levels go to the rare one, else to none (0, NaN)."""
@@ -366,11 +322,7 @@ class Package:
     """
 
     def __init__(
-        self,
-        members: list[tuple[Preprocessor, Any, float]],
-        task: str,
-        classes: Sequence[Any],
-        columns: Sequence[str],
+        self, members: list[Chain], task: str, classes: Sequence[Any], columns: Sequence[str]
     ) -> None:
         self.members, self.task, self.classes, self.columns = members, task, tuple(classes), list(columns)
 
@@ -384,10 +336,12 @@ class Package:
         """
         missing = [c for c in self.columns if c not in frame.columns]
         if missing:
+            named = ", ".join(map(repr, missing))
             raise ValueError(
-                f"missing column(s) {', '.join(map(repr, missing))}: the model was trained with {len(self.columns)} columns"
+                f"missing column(s) {named}: the model was trained with {len(self.columns)} columns"
             )
-        frame = frame[self.columns]
+        if not len(frame):
+            return np.empty((0, len(self.classes)) if self.classes else 0)
         total: Matrix | None = None
         for preprocessor, member, weight in self.members:
             part = weight * member.predict(preprocessor.transform(frame))
@@ -417,14 +371,9 @@ class Package:
             meta = member.save(place)
             listed.append({"kind": member.kind, "weight": weight, "meta": meta})
             (place / "preprocess.json").write_text(json.dumps(preprocessor.state), encoding="utf-8")
-        about = {
-            "format": FORMAT,
-            "task": self.task,
-            "classes": list(self.classes),
-            "columns": self.columns,
-            "members": listed,
-        }
-        (folder / "package.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+        about = {"format": FORMAT, "task": self.task, "classes": list(self.classes), "columns": self.columns}
+        text = json.dumps({**about, "members": listed}, indent=1)
+        (folder / "package.json").write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path | str) -> Package:
@@ -439,17 +388,12 @@ class Package:
         about = json.loads((folder / "package.json").read_text(encoding="utf-8"))
         if about["format"] != FORMAT:
             raise ValueError(
-                f"package format {about['format']} is not {FORMAT}: load it with the version that wrote it"
+                f"package format {about['format']} is not {FORMAT}: use the version that wrote it"
             )
         members = []
         for i, entry in enumerate(about["members"]):
             place = folder / f"member_{i}"
             state = json.loads((place / "preprocess.json").read_text(encoding="utf-8"))
-            members.append(
-                (
-                    Preprocessor(state),
-                    MEMBERS[entry["kind"]].load(place, entry["meta"]),
-                    float(entry["weight"]),
-                )
-            )
+            member = MEMBERS[entry["kind"]].load(place, entry["meta"])
+            members.append((Preprocessor(state), member, float(entry["weight"])))
         return cls(members, about["task"], about["classes"], about["columns"])

@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -208,7 +209,23 @@ class RegistrySpec(_Section):
     model: str | None = Field(
         None, min_length=1, description="registered model name; the study's name when left out"
     )
-    alias: str = Field("champion", min_length=1, description="alias that points at the newest winner")
+    alias: str = Field("champion", description="alias that points at the newest winner")
+
+    @field_validator("model")
+    @classmethod
+    def _storable(cls, name: str | None) -> str | None:
+        if name is not None and re.search(r"[/:]", name):
+            raise ValueError(f"a registered model's name holds no '/' or ':', found {name!r}")
+        return name
+
+    @field_validator("alias")
+    @classmethod
+    def _allowed(cls, alias: str) -> str:
+        if not re.fullmatch(r"[A-Za-z][\w-]*", alias) or alias == "latest" or re.fullmatch(r"[vV]\d+", alias):
+            raise ValueError(
+                f"an alias is letters, digits, '-' and '_', not 'latest' or 'v1', found {alias!r}"
+            )
+        return alias
 
 
 class Study(_Section):
@@ -223,11 +240,25 @@ class Study(_Section):
     select: SelectSpec = SelectSpec()
     registry: RegistrySpec = RegistrySpec()
     _folder: Path = PrivateAttr(default=Path("."))
+    _text: str = PrivateAttr(default="")
+
+    @model_validator(mode="after")
+    def _named(self) -> Study:
+        if self.registry.model is None and re.search(r"[/:]", self.name):
+            raise ValueError(
+                f"name {self.name!r} cannot name a registered model ('/' or ':'); set registry.model"
+            )
+        return self
 
     @property
     def folder(self) -> Path:
         """Folder of the study file; relative data paths start there."""
         return self._folder
+
+    @property
+    def text(self) -> str:
+        """The study file as it was read; empty when the study was not read from a file."""
+        return self._text
 
     @property
     def model(self) -> str:
@@ -241,7 +272,9 @@ class Study(_Section):
         }
         for section, values in sections.items():
             raw[section] |= {key: value for key, value in values.items() if value is not None}
-        return _parse(raw, "command line", self.folder)
+        study = _parse(raw, "command line", self.folder)
+        study._text = self._text
+        return study
 
 
 def load_study(path: str | Path) -> Study:
@@ -254,14 +287,17 @@ def load_study(path: str | Path) -> Study:
     """
     path = Path(path)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        raw = tomllib.loads(text)
     except FileNotFoundError as error:
         raise StudyError(f"study file '{path}' does not exist; give the path of a .toml file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"study file '{path}' cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"study file '{path}' is not valid TOML: {error}") from error
-    return _parse(raw, str(path), path.resolve().parent)
+    study = _parse(raw, str(path), path.resolve().parent)
+    study._text = text
+    return study
 
 
 def parse_study(raw: dict[str, Any], folder: Path | None = None) -> Study:
@@ -305,7 +341,7 @@ def _keys_at(path: list[str]) -> list[str]:
 def reference() -> str:
     """The study file's keys as a Markdown table, generated from the models above."""
     lines = ["| key | default | what it is |", "|---|---|---|"]
-    sections = [
+    sections: list[tuple[str, type[BaseModel]]] = [
         ("", Study),
         ("data", DataSpec),
         ("split", SplitSpec),
@@ -336,4 +372,6 @@ if __name__ == "__main__":  # python -m autoreg.spec README.md: write the refere
 
     page = Path(sys.argv[1])
     marks = r"(<!-- reference -->\n).*?(<!-- /reference -->)"
-    page.write_text(re.sub(marks, lambda m: m[1] + reference() + m[2], page.read_text(encoding="utf-8"), flags=re.S))
+    page.write_text(
+        re.sub(marks, lambda m: m[1] + reference() + m[2], page.read_text(encoding="utf-8"), flags=re.S)
+    )

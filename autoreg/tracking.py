@@ -52,9 +52,21 @@ def reaching(uri: str) -> Iterator[None]:
         ) from error
 
 
+OURS = (
+    "INVALID_PARAMETER_VALUE",
+    "BAD_REQUEST",
+    "INVALID_STATE",
+    "RESOURCE_ALREADY_EXISTS",
+    "MALFORMED_REQUEST",
+)
+"""What a store answers to a call that is wrong in itself: a bug of ours, not a store that is away."""
+
+
 def _is_store_error(error: BaseException) -> bool:
     """Errors of the store and the way to it, as opposed to bugs of ours."""
-    modules = {type(e).__module__.split(".")[0] for e in (error, error.__cause__, error.__context__) if e}
+    if getattr(error, "error_code", None) in OURS:
+        return False
+    modules = {type(e).__module__.split(".")[0] for e in (error, error.__cause__) if e}
     return isinstance(error, OSError) or bool(
         modules & {"mlflow", "requests", "urllib3", "sqlalchemy", "sqlite3"}
     )

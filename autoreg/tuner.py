@@ -195,7 +195,7 @@ class _Run:
         had = len(records) if stopped_by == "timeout" else self.spec.trials
         budget = {"trials": had, "timeout": self.spec.timeout, "stopped_by": stopped_by}
         metrics = _parent_metrics(judged, winner, report)
-        self.ledger.finish({"report": report, "budget": budget}, metrics, {})
+        self.ledger.finish({"report": report, "budget": budget}, metrics, describe(self.plan, winner, judged))
         return TuneResult("tuned", report, package)
 
     def _refit(self, winner: TrialRecord) -> Package:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
@@ -206,7 +207,8 @@ class TestSignals:
 
 class TestOptions:
     def parsed(self, *args):
-        with cli.commands["tune"].make_context("tune", ["demo.toml", *args]) as context:
+        parent = click.Context(cli, **cli.context_settings)
+        with cli.commands["tune"].make_context("tune", ["demo.toml", *args], parent) as context:
             return context.params
 
     def test_empty_text_means_not_given(self):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
@@ -27,7 +28,8 @@ def command_of(entry, **given):
 
 def parsed(words):
     assert words[0] == "autoreg"
-    with cli.commands[words[1]].make_context(words[1], words[2:]) as context:
+    parent = click.Context(cli, **cli.context_settings)
+    with cli.commands[words[1]].make_context(words[1], words[2:], parent) as context:
         return context.params
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoreg.serving import days, number_of, numbers, texts
+from autoreg.serving import numbers, parse, spelled, texts
 
 Array = NDArray[Any]
 Hashes = NDArray[np.uint64]
@@ -65,12 +65,14 @@ def row_hashes(frame: Any, kinds: Mapping[str, str], columns: Sequence[str]) -> 
 
 def _values(column: Any, kind: str) -> Hashes:
     if kind == "date" and getattr(column.dtype, "kind", "O") == "M":
-        return bits(days(column))
+        return bits(parse(column, "date"))
     codes, words = texts(column)
-    found = [None if word is None else number_of(word) for word in words]
-    spelled = bits(np.array([np.nan if value is None else value for value in found], np.float64))
+    found = [
+        None if word is None else spelled(word, "date" if kind == "date" else "numeric") for word in words
+    ]
+    values = bits(np.array([np.nan if value is None else value for value in found], np.float64))
     number = np.array([word is None or value is not None for word, value in zip(words, found, strict=True)])
-    return np.asarray(np.where(number, spelled, digests([word or "" for word in words]))[codes])
+    return np.asarray(np.where(number, values, digests([word or "" for word in words]))[codes])
 
 
 def fingerprint(arrays: Mapping[str, Array | None], features: Any, kinds: Mapping[str, str]) -> str:
@@ -90,7 +92,7 @@ def fingerprint(arrays: Mapping[str, Array | None], features: Any, kinds: Mappin
         if getattr(column.dtype, "kind", "O") in "biuf":
             state.update(bits(column.to_numpy()).astype("<u8").tobytes())
         elif getattr(column.dtype, "kind", "O") == "M":
-            state.update(bits(days(column)).astype("<u8").tobytes())
+            state.update(bits(parse(column, "date")).astype("<u8").tobytes())
         else:
             state.update(_joined(column))
     for name, values in arrays.items():

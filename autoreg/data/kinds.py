@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autoreg.errors import DataError
-from autoreg.serving import NUMBER, day_of, days, number_of, texts
+from autoreg.serving import NUMBER, TRUTH, parse, spelled, texts
 from autoreg.trial import Kind
 
 MOST = 0.95
@@ -143,7 +143,8 @@ def judge(column: Any, notes: _Notes) -> Judged:
         values = np.where(np.isinf(values), np.nan, values)
         return "numeric", values, _reason(values)
     if code == "M":
-        return "date", as_moments(days(column)), _reason(days(column))
+        day = parse(column, "date")
+        return "date", as_moments(day), _reason(day)
     try:
         codes, words = texts(column)
     except TypeError:
@@ -178,8 +179,7 @@ def _judge_words(name: str, codes: Array, words: list[str | None], declared: boo
             what = "numbers" if kind == "numeric" else "ISO dates"
             notes.add(f"{share:.1%} of the values are {what}, so {shown} count as missing", name)
             return kind, row_words, ""
-        read = number_of if kind == "numeric" else day_of
-        values = np.array([np.nan if w is None else read(w) for w in words], np.float64)[codes]
+        values = np.array([np.nan if w is None else spelled(w, kind) for w in words], np.float64)[codes]
         values[~np.isfinite(values)] = np.nan
         return kind, values if kind == "numeric" else as_moments(values), _reason(values)
     if any("," in w and NUMBER.fullmatch(w.replace(",", "")) for w in list(counts)[:50]):
@@ -193,8 +193,7 @@ def _odd_words(kind: str, counts: dict[str, int]) -> list[str] | None:
     """Words that are no numbers (or dates) in a column that mostly holds such; None where it does not."""
     if kind == "numeric" and any(re.match(r"0\d", word) for word in counts):
         return None  # codes such as 00501
-    good = NUMBER.fullmatch if kind == "numeric" else day_of
-    odd = [word for word in counts if good(word) is None]
+    odd = [word for word in counts if word in TRUTH or spelled(word, kind) is None]
     few = sum(counts[word] for word in odd) <= (1 - MOST) * sum(counts.values())
     return odd if few and len(odd) <= VOID_LIMIT and len(odd) < len(counts) else None
 

@@ -17,7 +17,7 @@ from autoreg.data.secrets import hide
 from autoreg.data.sources import read_source
 from autoreg.data.target import read_target
 from autoreg.errors import DataError, did_you_mean
-from autoreg.serving import days, parse, texts
+from autoreg.serving import parse, texts
 from autoreg.spec import DataSpec
 from autoreg.trial import Floats, Table
 
@@ -174,7 +174,7 @@ def _times(column: Any) -> Array:
     """Sortable times (n,): datetime64[us] from dates, float64 from numbers."""
     moments = getattr(column.dtype, "kind", "O") == "M"
     try:
-        values = days(column) if moments else parse(column, "numeric")
+        values = parse(column, "date" if moments else "numeric")
     except ValueError:
         try:
             values, moments = parse(column, "date"), True

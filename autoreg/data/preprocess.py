@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoreg.serving import Preprocessor, calendar, day_of, days, number_of, texts
+from autoreg.serving import Preprocessor, calendar, parse, spelled, texts
 from autoreg.trial import Encoded, Encoding, Floats, Fold, Part, Rows, Table
 
 MOST_LEVELS = 60
@@ -69,11 +69,11 @@ def _has_missing(column: Any) -> int:
 def _void(table: Table, names: dict[str, list[str]]) -> dict[str, list[str]]:
     """Words that spell no number (or date) in columns that were judged to be numbers (or dates) all the same."""
     out = {}
-    for kind, read in (("numeric", number_of), ("date", day_of)):
+    for kind in ("numeric", "date"):
         for name in names[kind]:
             if getattr(table.features[name].dtype, "kind", "O") == "O":
                 words = texts(table.features[name])[1]
-                odd = [word for word in words if word is not None and read(word) is None]
+                odd = [word for word in words if word is not None and spelled(word, kind) is None]
                 if odd:
                     out[name] = odd[:VOID_LIMIT]
     return out
@@ -81,7 +81,7 @@ def _void(table: Table, names: dict[str, list[str]]) -> dict[str, list[str]]:
 
 def _fit_date(column: Any, name: str, void: Any) -> dict[str, Any]:
     """Which parts of the calendar a date column brings besides its day: those that vary."""
-    turns = calendar(days(column, void), PARTS, cyclic=False)[:, 1:].T
+    turns = calendar(parse(column, "date", void), PARTS, cyclic=False)[:, 1:].T
     parts = [p for p, turn in zip(PARTS, turns, strict=True) if len(np.unique(turn[~np.isnan(turn)])) > 1]
     return {"name": name, "parts": parts}
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoreg.data.holdout import held_rows, new_rule
+from autoreg.data.holdout import hold_out
 from autoreg.errors import DataError
 from autoreg.spec import SplitSpec
 from autoreg.trial import Fold, Rows, Split, Table
@@ -46,8 +46,7 @@ def make_split(table: Table, spec: SplitSpec, seed: int, rule: Mapping[str, Any]
         raise DataError(
             "data.group and data.time cannot be combined: rows of a group would part; leave one out"
         )
-    rule = dict(rule) if rule else new_rule(table, spec, _strata(table, 2, quantiles=4))
-    held = held_rows(table, rule)
+    made, held = hold_out(table, spec, _strata(table, 2, quantiles=4), rule)
     search = np.flatnonzero(~held)
     rng = np.random.default_rng([seed, 0x5EED])
     strata = _strata(table, spec.folds)
@@ -57,7 +56,7 @@ def make_split(table: Table, spec: SplitSpec, seed: int, rule: Mapping[str, Any]
         stop = _stop(table, train, strata, spec.stop, rng)
         folds.append(Fold(np.setdiff1d(train, stop, assume_unique=True), stop, score))
     _check_classes(table, folds)
-    return Split(search, np.flatnonzero(held), tuple(folds), rule)
+    return Split(search, np.flatnonzero(held), tuple(folds), made)
 
 
 def describe_split(split: Split, table: Table) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autoreg.errors import DataError
-from autoreg.serving import number_of, parse, text_of
+from autoreg.serving import parse, spelled, text_of
 from autoreg.trial import Scalar, Task
 
 MOST_CODES = 20
@@ -90,13 +90,13 @@ def _detect(column: Any, labels: list[Scalar], n: int, notes: list[str]) -> str:
     """The task of a target, told with what overrides it."""
     k, name = len(labels), column.name
     declared = isinstance(column.dtype, pd.CategoricalDtype) or isinstance(labels[0], bool)
-    spelled = [None if isinstance(v, bool) else number_of(str(v)) for v in labels]
-    if declared or k <= 2 or None in spelled:
+    found = [None if isinstance(v, bool) else spelled(str(v), "numeric") for v in labels]
+    if declared or k <= 2 or None in found:
         task = "binary" if k <= 2 else "multiclass"
         if k > 1:
-            notes.append(f"target '{name}': {k} classes{_or_number(labels, spelled)}")
+            notes.append(f"target '{name}': {k} classes{_or_number(labels, found)}")
         return task
-    values = [v for v in spelled if v is not None]
+    values = [v for v in found if v is not None]
     whole = all(float(v).is_integer() for v in values)
     span = f"target '{name}': {k} different {'whole ' * whole}numbers from {min(values):g} to {max(values):g}"
     if whole and k <= MOST_CODES and (k <= 3 or n >= ROWS_PER_CODE * k):
@@ -109,9 +109,9 @@ def _detect(column: Any, labels: list[Scalar], n: int, notes: list[str]) -> str:
     return "regression"
 
 
-def _or_number(labels: list[Scalar], spelled: list[float | None]) -> str:
+def _or_number(labels: list[Scalar], found: list[float | None]) -> str:
     shown = ", ".join(map(repr, labels[:FEW])) + (", ..." if len(labels) > FEW else "")
-    other = '; set data.task = "regression" to predict the number itself' if None not in spelled else ""
+    other = '; set data.task = "regression" to predict the number itself' if None not in found else ""
     return f" ({shown}){other}"
 
 

@@ -91,8 +91,8 @@ class Ledger(Protocol):
     def flush(self) -> None:
         """Return when everything is written."""
 
-    def finish(self, result: dict[str, Any], metrics: Mapping[str, float], files: Mapping[str, str]) -> None:
-        """Mark the study as finished."""
+    def finish(self, result: dict[str, Any], metrics: Mapping[str, float], note: str) -> None:
+        """Mark the study as finished; ``note`` (Markdown) describes it to whoever opens it."""
 
     def abandon(self, status: str) -> None:
         """Leave an unfinished study in a state that says so ("KILLED" or "FAILED")."""
@@ -127,7 +127,7 @@ class MemoryLedger:
     def flush(self) -> None:
         """See ``Ledger``."""
 
-    def finish(self, result: dict[str, Any], metrics: Mapping[str, float], files: Mapping[str, str]) -> None:
+    def finish(self, result: dict[str, Any], metrics: Mapping[str, float], note: str) -> None:
         """See ``Ledger``."""
         self.history.result = result
 

@@ -246,7 +246,7 @@ class MlflowLedger:
                 self.writer.flush()
             self.waited += time.perf_counter() - began
 
-    def finish(self, result: dict[str, Any], metrics: Mapping[str, float], files: Mapping[str, str]) -> None:
+    def finish(self, result: dict[str, Any], metrics: Mapping[str, float], note: str) -> None:
         """Write the result on the parent run, end it, and tidy up what a crash or a race has left."""
         from mlflow.entities import Metric
 
@@ -255,7 +255,8 @@ class MlflowLedger:
             now = int(time.time() * 1000)
             finite = [Metric(k, float(v), now, 0) for k, v in metrics.items() if np.isfinite(v)]
             self.client.log_batch(self.run_id, metrics=finite)
-            self._upload(self.run_id, {RESULT: json.dumps(result, indent=1), **files})
+            self._upload(self.run_id, {RESULT: json.dumps(result, indent=1)})
+            self.client.set_tag(self.run_id, "mlflow.note.content", note[:8000])
             self._tidy()
             self.client.set_tag(self.run_id, "autoreg.finished", json.dumps(result))
             self.client.set_terminated(self.run_id, "FINISHED")
