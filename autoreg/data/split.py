@@ -22,8 +22,8 @@ Array = NDArray[Any]
 def make_split(table: Table, spec: SplitSpec, seed: int, rule: Mapping[str, Any] | None = None) -> Split:
     """Divide a table into a holdout and folds with train, stop and score parts.
 
-    The holdout depends on the rows alone, never on ``seed``: a row is in it when the hash of its key (id column,
-    else group, else its features) falls below the fraction, or when its time is at or after a cutoff. The salt is
+    The holdout depends on the rows alone, never on ``seed``: a row is in it when the hash of its key (its group,
+    else its id, else its features) falls below the fraction, or when its time is at or after a cutoff. The salt is
     the first of 0, 1, ... for which the share of rows and every class (or quarter of the target's range) come
     within one standard deviation of what is expected, or else the nearest to it. Folds are stratified by class
     or target quantile, keep groups whole, or, with a time column, train on earlier rows and score later ones.
