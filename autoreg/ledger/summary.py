@@ -29,7 +29,7 @@ def read_summary(study_or_run: str) -> dict[str, Any]:
         parent = _find_parent(client, study_or_run)
         runs = search_runs(client, [parent.info.experiment_id], f"tags.`{PARENT}` = '{parent.info.run_id}'")
         tags = parent.data.tags
-        summary: dict[str, Any] = json.loads(tags["autoreg.finished"]) if "autoreg.finished" in tags else {}
+        summary: dict[str, Any] = json.loads(tags.get("autoreg.finished", "{}")).get("report", {})
     summary.setdefault("study", tags.get("autoreg.study", ""))
     summary |= {
         "run_id": parent.info.run_id,
