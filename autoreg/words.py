@@ -276,7 +276,7 @@ def _in_words(value: Any) -> str:
     if isinstance(value, Mapping):
         notes = " (log scale)" * value["log"] + " or off" * value["off"]
         return f"{number(value['low'])} to {number(value['high'])}{notes}"
-    return f"fixed at {value}"
+    return f"fixed at {number(value) if isinstance(value, float) else value}"
 
 
 def describe_summary(summary: Mapping[str, Any], top: int, look: str = "") -> str:
