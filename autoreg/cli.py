@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -247,8 +248,9 @@ def where_to_look(record: dict[str, Any]) -> str:
         return redact(
             f"{uri.rstrip('/')}/#/experiments/{record.get('experiment_id')}/runs/{record.get('run_id')}"
         )
-    # The address may hold a password, so it is named and not printed.
-    return 'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"'
+    # An address with a password is named and not printed.
+    shown = shlex.quote(uri) if redact(uri) == uri else '"$MLFLOW_TRACKING_URI"'
+    return f"mlflow ui --backend-store-uri {shown}"
 
 
 def _study(path: str, data: str | None, search: dict[str, Any]) -> Study:

@@ -259,9 +259,10 @@ class LiveWatch:
         self._spinner.update(text=Text(self._stage))
         if not tally.total:
             return self._spinner
+        left = tally.left if self._stage == STAGES["search"] else ""
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
-            ProgressBar(tally.total, tally.done, width=30), f"{tally.done}/{tally.total} trials", tally.left
+            ProgressBar(tally.total, tally.done, width=30), f"{tally.done}/{tally.total} trials", left
         )
         table = Table("backend", "best loss", "complete", "pruned", "failed", box=None, padding=(0, 2, 0, 0))
         for name, s in list(tally.backends.items()):

@@ -385,6 +385,7 @@ class TestWhereToLook:
         ("uri", "words"),
         [
             ("", "mlflow ui"),
+            ("sqlite:///a b.db", "mlflow ui --backend-store-uri 'sqlite:///a b.db'"),
             ("http://user:s3cret@host:5000/", "http://user:***@host:5000/#/experiments/3/runs/f00"),
             ("postgresql://u:s3cret@db/x", 'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"'),
         ],
