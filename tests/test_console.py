@@ -319,7 +319,9 @@ class TestWatching:
     @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
     def test_live_on_a_terminal(self):
         leader, follower = os.openpty()
-        code = "from autoreg.console import watching\nwith watching(False) as w: pass\nprint(type(w).__name__)"
+        code = (
+            "from autoreg.console import watching\nwith watching(False) as w: pass\nprint(type(w).__name__)"
+        )
         done = subprocess.run(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=follower, text=True, timeout=60, check=True,
             env={**os.environ, "TERM": "xterm"},
