@@ -294,7 +294,7 @@ class Preprocessor:
         for entry in s["date"]:
             day = parse(frame[entry["name"]], "date", s["void"].get(entry["name"], ()))
             blocks.append(calendar(day, entry["parts"], s["dense"]))
-        return np.concatenate(blocks, axis=1)
+        return np.concatenate(blocks, axis=1) if len(blocks) > 1 else blocks[0]
 
     def _category(self, column: pd.Series, entry: dict[str, Any]) -> Matrix:
         """One-hot columns, or one column of codes: unseen levels go to the rare one, else to none (0, NaN)."""

@@ -90,6 +90,7 @@ def _listed(names: list[str]) -> str:
 
 EMPTY = "left out, no value is present"
 CONSTANT = "left out, the value is the same in all rows"
+INEXACT = "whole numbers beyond 2**53 lose digits as a feature; an identifier belongs in data.id"
 COUNTER = "left out, it counts the rows"
 IDENTIFIER = "left out, every row has its own word; name it in data.id if it identifies rows"
 
@@ -101,8 +102,7 @@ def _plain_block(frame: Any, notes: _Notes) -> dict[str, Judged]:
         return {}
     block = frame[plain].to_numpy(np.float64)
     infinite = np.isinf(block)
-    if infinite.any():
-        block[infinite] = np.nan
+    block = np.where(infinite, np.nan, block) if infinite.any() else block
     low, high = np.fmin.reduce(block, axis=0), np.fmax.reduce(block, axis=0)
     holes = np.isnan(block).any(axis=0)
     out: dict[str, Judged] = {}
@@ -112,9 +112,7 @@ def _plain_block(frame: Any, notes: _Notes) -> dict[str, Judged]:
             notes.add("infinite values count as missing", name)
             values = block[:, j].copy()
         if max(-low[j], high[j]) > EXACT and values.dtype.kind in "iu":
-            notes.add(
-                "whole numbers beyond 2**53 lose digits as a feature; an identifier belongs in data.id", name
-            )
+            notes.add(INEXACT, name)
         reason = EMPTY if np.isnan(low[j]) else CONSTANT if low[j] == high[j] and not holes[j] else ""
         if not reason and _is_counter(name, block[:, j]):
             reason = COUNTER
@@ -164,8 +162,8 @@ def _judge_words(name: str, codes: Array, words: list[str | None], declared: boo
         if word is not None and count:
             counts[word] = counts.get(word, 0) + count
     present = sum(counts.values())
-    if len(counts) <= 1:
-        return "category", row_words, EMPTY if not counts else CONSTANT if present == n else ""
+    if not counts or (len(counts) == 1 and present == n):
+        return "category", row_words, CONSTANT if counts else EMPTY
     if set(counts) <= {"true", "false"}:
         truths = np.array([None if w is None else w == "true" for w in words], dtype=object)[codes]
         return "boolean", truths.astype(bool) if present == n else truths, ""
@@ -181,6 +179,8 @@ def _judge_words(name: str, codes: Array, words: list[str | None], declared: boo
             return kind, row_words, ""
         values = np.array([np.nan if w is None else spelled(w, kind) for w in words], np.float64)[codes]
         values[~np.isfinite(values)] = np.nan
+        if any(word.isdigit() and int(word) > EXACT for word in counts):
+            notes.add(INEXACT, name)
         return kind, values if kind == "numeric" else as_moments(values), _reason(values)
     if any("," in w and NUMBER.fullmatch(w.replace(",", "")) for w in list(counts)[:50]):
         notes.add(

@@ -155,8 +155,10 @@ def from_openml(text: str, target: str) -> pd.DataFrame:
         raise DataError("data.source: openml: needs a name or number, such as openml:adult or openml:1590")
     try:
         with warnings.catch_warnings():
-            # Several versions of a name are usual there; the active one is taken, or the version that is asked for.
+            # Several versions of a name are usual there; the active one is taken, or the one that is asked for.
             warnings.filterwarnings("ignore", "(?s).*(version|Version).*", UserWarning)
+            # A failed request is told by our own error below.
+            warnings.filterwarnings("ignore", "(A network error occurred|Invalid cache)", Warning)
             bunch = fetch_openml(**which, as_frame=True, parser="auto", n_retries=1)
     except (OSError, ValueError) as error:
         raise DataError(f"data.source: openml:{name} cannot be fetched: {scrub(error, ())}") from None
