@@ -81,6 +81,7 @@ def mlflow_run(folder, manager, *more):
         **os.environ,
         "PATH": binaries + os.pathsep + os.environ["PATH"],
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        "MLFLOW_ENV_ROOT": f"{folder}/environments",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     words = [
@@ -109,7 +110,7 @@ def mlflow_run(folder, manager, *more):
     )
 
 
-@pytest.mark.parametrize("manager", ["local", pytest.param("uv", marks=pytest.mark.full)])
+@pytest.mark.parametrize("manager", ["local", "uv"])
 @pytest.mark.slow
 def test_mlflow_run(tmp_path, manager):
     from mlflow import MlflowClient
