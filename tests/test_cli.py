@@ -359,9 +359,9 @@ class TestPredict:
         ("content", "words"),
         [
             (None, "does not exist"),
-            (b"", "cannot be read"),
+            (b"", "is empty"),
             (b"a,b,c d\n", "no rows"),
-            (b'a,b\n1,2\n"x', "cannot be read"),
+            (b'a,b\n1,2\n"x', "damaged"),
         ],
     )
     def test_unusable_rows(self, at_home, capsys, content, words):
