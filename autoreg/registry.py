@@ -119,9 +119,6 @@ def _create_version(client: Any, registration: Registration, model_id: str) -> s
 
 def _log(package: Package, registration: Registration) -> str:
     """Log the package as a pyfunc model from code; returns the id of the logged model."""
-    import mlflow.pyfunc
-    from mlflow.models.model import Model
-
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "package"
         place.mkdir()
@@ -130,6 +127,9 @@ def _log(package: Package, registration: Registration) -> str:
         with warnings.catch_warnings(), _hushed("mlflow"):
             # MLflow warns about type hints and integer columns that the package handles itself.
             warnings.simplefilter("ignore")
+            import mlflow.pyfunc
+            from mlflow.models.model import Model
+
             info = Model.log(
                 artifact_path=None,
                 name="model",

@@ -162,7 +162,12 @@ class Search:
     def _run_block(self, arm: Arm, numbers: list[int]) -> None:
         shared: dict[str, Any] = {}
         for n in numbers:
-            self._settle(n - self.spec.lookahead)
+            # A batched block is computed as a whole, so none of its own trials can be known before the last is asked.
+            self._settle(
+                min(n - self.spec.lookahead, numbers[0] - 1)
+                if arm.backend.batched
+                else n - self.spec.lookahead
+            )
             known = self.history.records.get(n)
             if known is not None and known.backend != arm.backend.name:
                 raise AutoregError(
@@ -171,25 +176,23 @@ class Search:
             asked = arm.proposer.ask(n, known.asked if known else None, shared)
             shared = shared or {name: asked.params[name] for name in arm.backend.shared}
             arm.asked[n], self.owner[n] = asked, arm.backend.name
-        self._submit(arm, numbers)
+            if not arm.backend.batched:
+                self._submit(arm, [n])
+        if arm.backend.batched:
+            for group in _alike(arm, numbers):
+                self._submit(arm, group)
 
     def _submit(self, arm: Arm, numbers: list[int]) -> None:
-        name = arm.backend.name
-        missing = [n for n in numbers if n not in self.history.records]
-        for n in numbers:
-            if n not in missing:
-                self.finished[n] = self.history.records[n]
-        if not missing:
+        """Look trials up in the ledger; compute them, all of a batch, when one is not there."""
+        known = {n: self.history.records[n] for n in numbers if n in self.history.records}
+        self.finished.update(known)
+        if len(known) == len(numbers):
             return
-        groups = _alike(arm, numbers) if arm.backend.batched else [[n] for n in missing]
-        incumbent = self._incumbent(arm)
-        for group in groups:
-            if not any(n in missing for n in group):
-                continue
-            candidates = tuple(
-                Candidate(arm.asked[n].params, derive_seed(self.spec.seed, name, n, "fit")) for n in group
-            )
-            self.executor.submit(Work(tuple(group), name, candidates, incumbent))
+        name = arm.backend.name
+        candidates = tuple(
+            Candidate(arm.asked[n].params, derive_seed(self.spec.seed, name, n, "fit")) for n in numbers
+        )
+        self.executor.submit(Work(tuple(numbers), name, candidates, self._incumbent(arm)))
 
     def _incumbent(self, arm: Arm) -> NDArray[np.float32] | None:
         """Predictions of the backend's best trial so far, to prune against."""

@@ -1,6 +1,5 @@
 """The straight line on a real store: search, ledger, replay, selection, registry."""
 
-import json
 import math
 
 import numpy as np
@@ -83,7 +82,7 @@ def test_a_study_from_table_to_alias(store):
     estimate = result["estimate"]
     assert estimate["holdout_low"] <= estimate["holdout"] <= estimate["holdout_high"]
     version = store.get_model_version_by_alias("cancer", "champion")
-    assert version.version == result["model"]["version"]
+    assert str(version.version) == result["model"]["version"]
     assert "Expect log_loss between" in version.description
 
 
@@ -191,13 +190,18 @@ def test_a_study_that_runs_out_of_time_before_any_trial_says_so(store):
         tune(study(timeout=0.01))
 
 
-def test_pruned_trials_are_recorded_as_such(store):
-    given = {"alpha": [1e-3, 100.0], "penalty": "l2"}
-    result = tune(
-        study(backends=["sklearn"], trials=12, lookahead=1, sampler="random", sklearn=given)
-    ).as_json()
-    assert result["trials"]["total"] <= 3  # two values and the default: nothing more to try
+def test_clearly_worse_trials_are_given_up_between_folds_and_recorded_as_such(store):
+    hopeless = {"alpha": [1e-3, 100.0], "penalty": "l2"}
+    given = study(backends=["sklearn"], trials=12, lookahead=1, sampler="random", sklearn=hopeless)
+    result = tune(given).as_json()
     runs = children(store, result)
-    assert len({json.dumps(r.data.params, sort_keys=True) for r in runs}) >= 2
     pruned = [r for r in runs if r.data.tags["autoreg.state"] == State.PRUNED]
-    assert all(r.info.status == "KILLED" for r in pruned)
+    assert 0 < len(pruned) == result["trials"]["pruned"]
+    assert all(r.info.status == "KILLED" and float(r.data.params["alpha"]) == 100 for r in pruned)
+    assert all("clearly worse" in r.data.tags["autoreg.reason"] for r in pruned)
+
+
+def test_a_finite_space_ends_the_search_when_everything_is_tried(store):
+    given = {"alpha": [1e-3, 1e-2], "penalty": "l2", "l1_ratio": 0.5, "solver": "auto"}
+    result = tune(study(backends=["sklearn"], trials=12, sampler="grid", sklearn=given)).as_json()
+    assert [float(r.data.params["alpha"]) for r in children(store, result)] == [1e-3, 1e-2]
