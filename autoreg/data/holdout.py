@@ -141,17 +141,20 @@ def _first_salt(values: Hashes, counts: Array, spec: SplitSpec, mode: str) -> in
     """The first salt whose share of rows and of every stratum is within one standard deviation, or the nearest.
 
     With ``n_g`` rows of key ``g``, the held number has mean ``share * sum(n_g)`` and variance
-    ``share * (1 - share) * sum(n_g ** 2)``. No stratum may go to the holdout whole, and enough keys must stay.
+    ``share * (1 - share) * sum(n_g ** 2)``. Of every stratum two keys must stay
+    (or the only one), so that each fold may still train on it.
     """
     share = spec.holdout
     counts = np.column_stack([counts, counts.sum(axis=1)])
+    present = counts > 0
     total = counts.sum(axis=0)
     tolerance = np.maximum(1.0, np.sqrt(share * (1 - share) * (counts**2).sum(axis=0)))
     best, nearest = -1, np.inf
     for salt in range(SALTS):
         held = _below(values, salt, share)
         here = counts[held].sum(axis=0)
-        if not held.any() or (~held).sum() < spec.folds or ((here >= total) & (total > 0)).any():
+        kept = present[~held].sum(axis=0)
+        if not held.any() or kept[-1] < spec.folds or (kept < np.minimum(2, present.sum(axis=0))).any():
             continue
         off = float(np.max(np.abs(here - share * total) / tolerance))
         if off < nearest:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoreg.serving import Preprocessor, calendar, parse, spelled, texts
+from autoreg.serving import TRUTH, Preprocessor, calendar, parse, spelled, texts
 from autoreg.trial import Encoded, Encoding, Floats, Fold, Part, Rows, Table
 
 MOST_LEVELS = 60
@@ -73,7 +73,7 @@ def _void(table: Table, names: dict[str, list[str]]) -> dict[str, list[str]]:
         for name in names[kind]:
             if getattr(table.features[name].dtype, "kind", "O") == "O":
                 words = texts(table.features[name])[1]
-                odd = [word for word in words if word is not None and spelled(word, kind) is None]
+                odd = [w for w in words if w is not None and (w in TRUTH or spelled(w, kind) is None)]
                 if odd:
                     out[name] = odd[:VOID_LIMIT]
     return out
