@@ -205,7 +205,7 @@ def _train(
         xgb.callback.EarlyStopping(rounds=plan.patience, metric_name=plan.metric, data_name="stop_loss")
     ]
     booster = xgb.train(
-        plan.native | {"eval_metric": plan.metric, "seed": job.seed, "nthread": threads()},
+        plan.native | {"eval_metric": plan.metric, "seed": job.seed, "nthread": threads(_cells(job))},
         matrices["train_loss"],
         plan.rounds,
         evals=[(matrix, name) for name, matrix in matrices.items()],
@@ -219,6 +219,11 @@ def _train(
     if job.data.task == "regression":
         curves = {name: (curve * scale) ** 2 for name, curve in curves.items()}
     return booster, curves
+
+
+def _cells(job: FitJob) -> int:
+    """Size of the work of one round."""
+    return int(job.data.train.X.size) * (job.data.n_classes if job.data.task == "multiclass" else 1)
 
 
 def _constant(job: FitJob, plan: _Plan) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -47,9 +49,31 @@ def standardised(part: Part, shift: float, scale: float) -> NDArray[Any]:
     return np.asarray((part.y - shift) / scale)
 
 
-def threads() -> int:
-    """Threads a fit may use: what OMP_NUM_THREADS grants, else the cores open to this process."""
+def threads(work: float) -> int:
+    """Threads for a fit of so many cells (rows * columns * outputs): one where more would only wait.
+
+    At most what OMP_NUM_THREADS grants, else the cores open to this process.
+    """
     granted = os.environ.get("OMP_NUM_THREADS", "")
     if granted.isdigit() and int(granted) > 0:
-        return int(granted)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        allowed = int(granted)
+    else:
+        allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, int(work // 50_000)))
+
+
+def calm_algebra(flops: float) -> AbstractContextManager[Any]:
+    """One thread for linear algebra in the block, unless one operation has enough work for more.
+
+    Threads that spin for tiny products cost ten times what they save, the more so beside other processes.
+    """
+    return nullcontext() if flops > 1e10 else _controller().limit(limits=1, user_api="blas")
+
+
+@cache
+def _controller() -> Any:
+    """The loaded linear algebra libraries; finding them takes milliseconds, so once."""
+    import scipy.linalg  # noqa: F401, so that its own library is among them
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+    return ThreadpoolController()

@@ -16,7 +16,14 @@ from sklearn.linear_model import ElasticNet, LinearRegression, Ridge
 
 from autoreg.backends import Fit, FitFailure, FitJob, logistic
 from autoreg.backends.checks import Limit, check_space
-from autoreg.backends.common import counted, smooth_rates, standardised, target_scale, total_weight
+from autoreg.backends.common import (
+    calm_algebra,
+    counted,
+    smooth_rates,
+    standardised,
+    target_scale,
+    total_weight,
+)
 from autoreg.backends.sgd import Descent, Rows, descend
 from autoreg.penalties import PENALTIES, Penalty, effective
 from autoreg.serving import LinearMember
@@ -91,10 +98,12 @@ def _fit(job: FitJob) -> Fit | FitFailure:
     params["solver"] = "sgd" if stochastic else "exact"
     if not stochastic:
         params.pop("patience")
-    if job.data.task == "regression":
-        found = _sgd_values(job, train, penalty) if stochastic else _values(train, penalty)
-    else:
-        found = _classes(job, train, penalty, stochastic)
+    rows, columns = train.X.shape
+    with calm_algebra(0.0 if stochastic else float(rows * columns * min(rows, columns))):
+        if job.data.task == "regression":
+            found = _sgd_values(job, train, penalty) if stochastic else _values(train, penalty)
+        else:
+            found = _classes(job, train, penalty, stochastic)
     seconds = time.perf_counter() - started
     if not (np.isfinite(found.coef).all() and np.isfinite(found.intercept).all()):
         return FitFailure("coefficients became NaN or infinite", params, seconds)

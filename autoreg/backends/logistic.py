@@ -69,7 +69,9 @@ def _smooth(X: Floats, codes: NDArray[Any], weight: Floats, penalty: Penalty, ou
     newton = penalty.l2 > 0 and newton_pays(len(X), X.shape[1], outputs)
     solver, limit = ("newton-cholesky", 100) if newton else ("lbfgs", _iterations(X, outputs))
     strength = 1.0 / (penalty.l2 * weight.sum()) if penalty.l2 > 0 else np.inf
-    model = LogisticRegression(C=strength, solver=solver, tol=TOLERANCE, max_iter=limit)
+    # Without a penalty the optimum may lie at infinity; the library's own tolerance says when to stop.
+    tolerance = TOLERANCE if penalty.l2 > 0 else 1e-4
+    model = LogisticRegression(C=strength, solver=solver, tol=tolerance, max_iter=limit)
     with warnings.catch_warnings():
         # Both are answered here: by ``converged``, and by scikit-learn's own fall back to lbfgs.
         warnings.simplefilter("ignore", ConvergenceWarning)
