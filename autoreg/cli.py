@@ -18,6 +18,7 @@ import click
 from autoreg import __version__
 from autoreg.console import watching, words_only, write_json
 from autoreg.errors import DataError, Interrupted, StudyError, UsageError, did_you_mean
+from autoreg.quiet import quiet_libraries
 from autoreg.words import counted, describe_plan, describe_result, describe_summary, plan_record, redact
 
 if TYPE_CHECKING:
@@ -28,17 +29,6 @@ if TYPE_CHECKING:
     ParamType = click.ParamType[Any]
 else:
     ParamType = click.ParamType  # older versions of click know no type arguments
-
-# Asked of the libraries before they are imported; what the user has set wins.
-QUIET = {
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait starve the other workers
-    "KMP_BLOCKTIME": "0",
-    "KMP_WARNINGS": "0",
-}
 
 
 class Blank(ParamType):
@@ -199,12 +189,6 @@ def show(study: str, top: int, json: str | None) -> None:
 
         record = read_summary(study)
     _report(redact(describe_summary(record, top, where_to_look(record))), record, json)
-
-
-def quiet_libraries() -> None:
-    """Ask the libraries, before they are imported, to keep their banners to themselves."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
 
 
 @contextmanager

@@ -217,7 +217,9 @@ class LiveWatch:
 
         self._tally, self._stage = Tally(), "loading libraries"
         self._spinner = Spinner("dots")
-        console = console or Console(stderr=True, highlight=False)
+        # A descriptor of its own: the display goes on while a library's import is hushed.
+        self._own = None if console else os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8")
+        console = console or Console(file=self._own, highlight=False)
         self._live = Live(get_renderable=self._render, console=console, transient=True, refresh_per_second=6)
 
     def __enter__(self) -> LiveWatch:
@@ -228,6 +230,8 @@ class LiveWatch:
     def __exit__(self, *exc: Any) -> None:
         """Wipe the display, so that the result stands alone."""
         self._live.__exit__(*exc)
+        if self._own:
+            self._own.close()
 
     def say(self, message: str) -> None:
         """See ``Watch``."""
