@@ -100,8 +100,8 @@ def _plain_block(frame: Any, notes: _Notes) -> dict[str, Judged]:
     plain = [n for n, dtype in frame.dtypes.items() if isinstance(dtype, np.dtype) and dtype.kind in "iuf"]
     if not plain:
         return {}
-    block = frame[plain].to_numpy(np.float64)
-    infinite = np.isinf(block)
+    block: Array = frame[plain].to_numpy(np.float64)
+    infinite: Array = np.isinf(block)
     block = np.where(infinite, np.nan, block) if infinite.any() else block
     low, high = np.fmin.reduce(block, axis=0), np.fmax.reduce(block, axis=0)
     holes = np.isnan(block).any(axis=0)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from autoreg.data.files import check_names
 from autoreg.data.hashing import fingerprint, row_hashes
 from autoreg.data.kinds import as_moments, clean_features
+from autoreg.data.leaks import leak_notes
 from autoreg.data.secrets import hide
 from autoreg.data.sources import read_source
 from autoreg.data.target import read_target
@@ -52,13 +53,10 @@ def load_table(spec: DataSpec, name: str, folder: Path, frame: pd.DataFrame | No
     source, notes = hide(spec.source), list[str]()
     if frame is None:
         frame, source, notes = read_source(spec, Path(folder))
+        unordered = spec.query and not re.search(r"\border\s+by\b", spec.query, re.IGNORECASE)
+        frame = _in_order(_with_names(frame), notes) if unordered else frame
     frame = _with_names(frame)
     _check_columns(spec, list(frame.columns))
-    if spec.query and not re.search(r"\border\s+by\b", spec.query, re.IGNORECASE):
-        frame = frame.iloc[np.argsort(row_hashes(frame, {}, list(frame.columns)), kind="stable")]
-        notes.append(
-            "data.query has no ORDER BY: rows are put in an order of their content, the same at every read"
-        )
     rows = _labelled(frame[spec.target], spec, notes)
     frame = frame.iloc[rows].reset_index(drop=True)
     target, task, classes = read_target(frame[spec.target], spec.task, notes)
@@ -75,6 +73,11 @@ def load_table(spec: DataSpec, name: str, folder: Path, frame: pd.DataFrame | No
         "time": _times(frame[spec.time]) if spec.time else None,
         "id": _keys(frame[spec.id], "id") if spec.id else None,
     }
+    found += leak_notes(features, kinds, target, len(classes))
+    if aside["id"] is not None and len(pd.unique(aside["id"])) < len(target):
+        found.append(
+            f"column {spec.id!r}: some keys occur more than once; such rows share a side of the holdout"
+        )
     mark = fingerprint(
         {"target": target, "classes": np.array(list(map(str, classes))), **aside}, features, kinds
     )
@@ -90,6 +93,14 @@ def _with_names(frame: pd.DataFrame) -> pd.DataFrame:
     names = [str(name) for name in frame.columns]
     check_names(names)
     return frame.set_axis(names, axis=1)
+
+
+def _in_order(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Rows of an unordered query in an order of their own, so that a second read gives the same table."""
+    notes.append(
+        "data.query has no ORDER BY: rows are ordered by a hash of their content, the same at every read"
+    )
+    return frame.iloc[np.argsort(row_hashes(frame, {}, list(frame.columns)), kind="stable")]
 
 
 def _check_columns(spec: DataSpec, columns: list[str]) -> None:
