@@ -20,6 +20,8 @@ BACKENDS = {
     "xgboost": "autoreg.backends.boosted:BoostedBackend",
     "keras": "autoreg.backends.network:NetworkBackend",
 }
+PACKAGES = {"sklearn": "scikit-learn"}
+"""What to install for a module of another name."""
 
 
 @dataclass(frozen=True)
@@ -137,11 +139,15 @@ def get_backend(name: str) -> Backend:
     """
     if name not in BACKENDS:
         raise StudyError(f"search.backends: '{name}' is not a backend{did_you_mean(name, BACKENDS)}")
-    module, attribute = BACKENDS[name].split(":")
+    place, attribute = BACKENDS[name].split(":")
     try:
-        backend: Backend = getattr(import_module(module), attribute)()
+        backend: Backend = getattr(import_module(place), attribute)()
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("autoreg"):
             raise
-        raise StudyError(f"search.backends: '{name}' needs the package '{error.name}': pip install {error.name}") from error
+        module = (error.name or "").split(".")[0]
+        package = PACKAGES.get(module, module)
+        raise StudyError(
+            f"search.backends: '{name}' needs the package '{package}': pip install {package}"
+        ) from error
     return backend

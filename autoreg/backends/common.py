@@ -40,8 +40,10 @@ def smooth_rates(part: Part, n_classes: int) -> Floats:
 def target_scale(part: Part) -> tuple[float, float]:
     """Weighted mean of the target, and its standard deviation (1 where the target is constant)."""
     shift = float(np.average(part.y, weights=part.weight))
-    scale = float(np.sqrt(np.average((part.y - shift) ** 2, weights=part.weight)))
-    return shift, scale if scale > 1e-12 * max(1.0, abs(shift)) else 1.0
+    far = float(np.abs(part.y - shift).max())
+    if not far > 1e-12 * max(1.0, abs(shift)):
+        return shift, 1.0
+    return shift, far * float(np.sqrt(np.average(((part.y - shift) / far) ** 2, weights=part.weight)))
 
 
 def standardised(part: Part, shift: float, scale: float) -> NDArray[Any]:

@@ -98,6 +98,8 @@ def _fit(job: FitJob) -> Fit | FitFailure:
     params["solver"] = "sgd" if stochastic else "exact"
     if not stochastic:
         params.pop("patience")
+    if not np.isfinite(train.X).all():
+        return FitFailure("the encoded rows hold NaN or infinite values", params)
     rows, columns = train.X.shape
     with calm_algebra(0.0 if stochastic else float(rows * columns * min(rows, columns))):
         if job.data.task == "regression":
