@@ -287,6 +287,7 @@ class _Run:
             },
             "estimate": {"kind": "holdout", **_without(judged, "warnings"), **nothing},
             "model": model or {"name": None, "version": None, "uri": None, "alias": None},
+            "searched": {name: list(space.searched) for name, space in self.plan.resolved.items()},
             "seconds": {
                 "total": time.monotonic() - self.began,
                 "search": searched - self.began,
