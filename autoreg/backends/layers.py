@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.penalties import effective
-from autoreg.trial import Params, Scalar, Task
+from autoreg.trial import Params, Scalar
 
 Weights = list[NDArray[np.float32]]
 ACTIVATIONS = ("relu", "tanh", "elu", "selu", "gelu", "silu", "sigmoid", "linear")
@@ -49,6 +49,12 @@ class Shape:
         """(inputs, units) of every dense layer, the output layer last."""
         units = (self.columns, *self.hidden, self.outputs)
         return tuple(pairwise(units))
+
+    def vectors(self, i: int) -> tuple[str, ...]:
+        """The vectors of dense layer ``i``, in Keras' order; before a normalization a bias would shift in vain."""
+        if self.norm == "none" or i == len(self.hidden):
+            return ("bias",)
+        return ("gamma", "beta", "mean", "variance") if self.norm == "batch" else ("gamma", "beta")
 
 
 @dataclass(frozen=True)
@@ -195,11 +201,7 @@ def initial_weights(shape: Shape, seed: int) -> Weights:
     for i, (inputs, units) in enumerate(shape.sizes):
         limit = np.sqrt(6.0 / (inputs + units))
         out.append(rng.uniform(-limit, limit, (inputs, units)).astype(np.float32))
-        out.append(np.zeros(units, np.float32))
-        if i < len(shape.hidden) and shape.norm != "none":
-            out += [np.ones(units, np.float32), np.zeros(units, np.float32)]
-            if shape.norm == "batch":
-                out += [np.zeros(units, np.float32), np.ones(units, np.float32)]
+        out += [np.full(units, kind in ("gamma", "variance"), np.float32) for kind in shape.vectors(i)]
     return out
 
 
@@ -207,96 +209,3 @@ def complexity(kernels: Sequence[NDArray[Any]]) -> float:
     """Number of weights above 1e-3 of the largest."""
     top = max((float(np.abs(k).max(initial=0.0)) for k in kernels), default=0.0)
     return float(sum(int((np.abs(k) > 1e-3 * top).sum()) for k in kernels)) if top > 0 else 0.0
-
-
-def build_model(shape: Shape, recipe: Recipe, weights: Weights, seed: int = 0) -> Any:
-    """The network as an ordinary functional Keras model of logits (or standardised values), not compiled.
-
-    Parameters
-    ----------
-    shape, recipe : Shape, Recipe
-    weights : list of ndarray
-        In the order of ``keras.Model.get_weights``.
-    seed : int
-        Seed of the dropout masks, should the model go on training.
-    """
-    import keras
-
-    x = inputs = keras.Input((shape.columns,), dtype="float32")
-    if recipe.input_dropout:
-        x = keras.layers.Dropout(recipe.input_dropout, seed=seed)(x)
-    for i in range(len(shape.hidden)):
-        x = _hidden_layer(shape, recipe, i)(x)
-        if recipe.dropout:
-            x = keras.layers.Dropout(recipe.dropout, seed=seed + i + 1)(x)
-    options = _regularizers(recipe, len(shape.hidden))
-    model = keras.Model(inputs, keras.layers.Dense(shape.outputs, **options)(x))
-    model.set_weights(weights)
-    return model
-
-
-def _hidden_layer(shape: Shape, recipe: Recipe, i: int) -> Any:
-    """A function of a Keras tensor: dense layer, normalization if any, activation, activity regularizer."""
-    import keras
-
-    layers = keras.layers
-    activity = _regularizer(recipe.activity_l1[i], recipe.activity_l2[i])
-    units, name, options = shape.hidden[i], shape.activations[i], _regularizers(recipe, i)
-    if shape.norm == "none":
-        return layers.Dense(units, activation=name, activity_regularizer=activity, **options)
-
-    def stack(x: Any) -> Any:
-        x = layers.Dense(units, **options)(x)
-        batch = shape.norm == "batch"
-        norm = (
-            layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON)
-            if batch
-            else layers.LayerNormalization(epsilon=EPSILON)
-        )
-        return layers.Activation(name, activity_regularizer=activity)(norm(x))
-
-    return stack
-
-
-def _regularizers(recipe: Recipe, i: int) -> dict[str, Any]:
-    """Options of dense layer ``i``."""
-    found = {
-        "kernel_regularizer": _regularizer(recipe.kernel_l1[i], recipe.kernel_l2[i]),
-        "bias_regularizer": _regularizer(recipe.bias_l1, recipe.bias_l2),
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _regularizer(l1: float, l2: float) -> Any:
-    import keras
-
-    if l1 and l2:
-        return keras.regularizers.L1L2(l1, l2)
-    return keras.regularizers.L1(l1) if l1 else keras.regularizers.L2(l2) if l2 else None
-
-
-def compile_model(model: Any, recipe: Recipe, task: Task) -> None:
-    """Give a built model the optimizer and the loss it was trained with, so that ``model.fit`` goes on.
-
-    Targets are class codes (one-hot rows where there is label smoothing over more than two classes), or standardised values.
-    """
-    import keras
-
-    decay = recipe.weight_decay or None
-    kind = keras.optimizers.SGD if recipe.optimizer == "sgd" else keras.optimizers.Adam
-    optimizer = kind(recipe.learning_rate, weight_decay=decay)
-    if decay:
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    model.compile(optimizer=optimizer, loss=_loss(recipe.label_smoothing, task))
-
-
-def _loss(smoothing: float, task: Task) -> Any:
-    import keras
-
-    if task == "regression":
-        return keras.losses.MeanSquaredError()
-    if task == "binary":
-        return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing)
-    if smoothing:
-        return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)

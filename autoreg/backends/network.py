@@ -152,9 +152,9 @@ class NetworkBackend:
     def fit(self, jobs: Sequence[FitJob]) -> list[Fit | FitFailure]:
         """See ``Backend``."""
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or TensorFlow's import writes to stderr
-        from autoreg.backends.single import fit_one
+        from autoreg.backends.population import fit_population
 
-        return [fit_one(job, effective_params(job.params)) for job in jobs]
+        return fit_population(jobs, [effective_params(job.params) for job in jobs])
 
 
 def _values(dimension: Dimension) -> tuple[Scalar, ...]:

@@ -1,0 +1,188 @@
+"""Fits a block of networks together: jobs of one shape are stacked, trained as one program, and taken apart again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from autoreg.backends import Fit, FitFailure, FitJob
+from autoreg.backends.layers import (
+    Recipe,
+    Shape,
+    Weights,
+    complexity,
+    initial_weights,
+    native_names,
+    read_recipe,
+    read_shape,
+)
+from autoreg.backends.population_member import PopulationMember
+from autoreg.backends.population_program import STOP_ROWS, Program, program
+from autoreg.backends.population_records import Key, Members, Progress, Rows
+from autoreg.backends.population_stack import (
+    new_progress,
+    parts_used,
+    round_up,
+    stack_recipes,
+    stack_rows,
+    target_scale,
+)
+from autoreg.trial import Params, Scalar
+
+MEMORY = 2**30  # bytes for the members of one chunk and their rows: chunks follow from study and data alone
+SPREAD = 1.25  # the most rows over the fewest rows in one chunk: its members take the same number of steps an epoch
+COMPACT = 0.8  # share of members still training below which the finished ones are taken out
+
+
+@dataclass
+class Entry:
+    """One job on its way through."""
+
+    job: FitJob
+    params: dict[str, Scalar]
+    shape: Shape
+    recipe: Recipe
+    scale: float
+    shift: float
+    train: list[float] = field(default_factory=list)
+    stop: list[float] = field(default_factory=list)
+    weights: Weights | None = None
+    rounds: int = 0
+    failed: bool = False
+    seconds: float = 0.0
+
+    @property
+    def has_stop(self) -> bool:
+        """Whether the stop part decides when training ends."""
+        return self.job.data.stop is not None and not self.job.rounds
+
+    def outcome(self) -> Fit | FitFailure:
+        """What the backend reports."""
+        if self.failed or self.weights is None:
+            reason = f"the loss became NaN or infinite in epoch {len(self.train)}: the network diverged"
+            return FitFailure(reason, self.params, self.seconds)
+        task = self.job.data.task
+        curves = {"train_loss": self.train} | ({"stop_loss": self.stop} if self.has_stop else {})
+        return Fit(
+            member=PopulationMember(self.shape, self.recipe, self.weights, task, self.scale, self.shift),
+            params=self.params,
+            native=native_names(self.recipe, self.shape),
+            rounds=self.rounds,
+            complexity=complexity([w for w in self.weights if w.ndim == 2]),
+            curves={name: np.array(curve) * self.scale**2 for name, curve in curves.items()},
+            seconds=self.seconds,
+        )
+
+
+def new_entry(job: FitJob, params: Params) -> Entry:
+    """A job with its effective parameters."""
+    data = job.data
+    shape = read_shape(params, len(data.columns), data.n_classes if data.task == "multiclass" else 1)
+    return Entry(job, dict(params), shape, read_recipe(params), *target_scale(data.train, data.task))
+
+
+def fit_population(jobs: Sequence[FitJob], params: Sequence[Params]) -> list[Fit | FitFailure]:
+    """Fit jobs with their effective parameters; outcomes in the order of the jobs."""
+    entries = [new_entry(job, own) for job, own in zip(jobs, params, strict=True)]
+    groups: dict[Any, list[Entry]] = {}
+    for entry in entries:
+        key = (entry.shape, entry.job.data.task, entry.recipe.optimizer, entry.recipe.batch_size)
+        groups.setdefault(key, []).append(entry)
+    for group in groups.values():
+        for chunk in chunks(group):
+            _train(chunk)
+    return [entry.outcome() for entry in entries]
+
+
+def member_bytes(shape: Shape, batch: int) -> int:
+    """Memory that one member takes while it trains: arrays, moments, gradients, and what a batch leaves behind."""
+    arrays = sum((inputs + 1) * units for inputs, units in shape.sizes)
+    units = sum(shape.hidden) + shape.outputs
+    return 4 * (
+        8 * arrays + batch * (2 * shape.columns + 6 * units) + STOP_ROWS * (shape.columns + 3 * units)
+    )
+
+
+def chunks(group: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Split jobs of one shape into chunks of like row counts that keep to ``MEMORY``, jobs of one data set together."""
+    order: dict[int, int] = {}
+    for entry in group:
+        order.setdefault(id(entry.job.data), len(order))
+    chunk: list[Entry] = []
+    used = 0
+    for entry in sorted(group, key=lambda e: (len(e.job.data.train), order[id(e.job.data)])):
+        data = entry.job.data
+        rows = 4 * (len(data.train) + (len(data.stop) if data.stop else 0)) * (len(data.columns) + 3)
+        own = member_bytes(entry.shape, entry.recipe.batch_size)
+        more = own + (0 if any(e.job.data is data for e in chunk) else rows)
+        if chunk and (used + more > MEMORY or len(data.train) > SPREAD * len(chunk[0].job.data.train)):
+            yield chunk
+            chunk, used, more = [], 0, own + rows
+        chunk.append(entry)
+        used += more
+    if chunk:
+        yield chunk
+
+
+def prepare(chunk: Sequence[Entry]) -> tuple[Program, Rows, Members, Any, Any]:
+    """The program with the chunk's members loaded, its rows, the members' numbers, steps an epoch and batch width."""
+    recipes, task = [e.recipe for e in chunk], chunk[0].job.data.task
+    slots = list({id(e.job.data): e.job.data for e in chunk}.values())
+    place = {id(data): i for i, data in enumerate(slots)}
+    own = stack_recipes(
+        recipes,
+        [place[id(e.job.data)] for e in chunk],
+        [e.job.seed for e in chunk],
+        [e.job.rounds or e.recipe.epochs for e in chunk],
+        [e.has_stop for e in chunk],
+    )
+    machine = program(Key(chunk[0].shape, task, recipes[0].optimizer, parts_used(recipes)))
+    machine.load([initial_weights(e.shape, e.job.seed) for e in chunk], own)
+    longest = max(len(data.train) for data in slots)
+    steps = -(-longest // recipes[0].batch_size)
+    return machine, stack_rows(slots), own, tf.constant(steps), tf.constant(round_up(-(-longest // steps)))
+
+
+def _train(chunk: list[Entry]) -> None:
+    """Train one chunk to its end and note in its entries what came of them."""
+    started = time.perf_counter()
+    machine, rows, own, steps, width = prepare(chunk)
+    try:
+        _run(machine, rows, own, chunk, (steps, width))
+    finally:
+        machine.keep(np.zeros(0, np.int64))  # gives the memory back; the graph stays for the next block
+    for entry in chunk:
+        entry.seconds = (time.perf_counter() - started) / len(chunk)
+
+
+def _run(machine: Program, rows: Rows, own: Members, live: list[Entry], sizes: tuple[Any, Any]) -> None:
+    """Epoch after epoch until no member is left; finished members are taken out several at a time."""
+    at, epoch = new_progress(len(live)), 0
+    while live:
+        epoch, before = epoch + 1, at.active.numpy()
+        at, *losses = machine.epoch(rows, own, at, tf.constant(epoch), *sizes)
+        train, stop = (loss.numpy() for loss in losses)
+        for i in np.flatnonzero(before):
+            live[i].train.append(float(train[i]))
+            live[i].stop.append(float(stop[i]))
+        active = at.active.numpy()
+        if active.sum() > COMPACT * len(live):
+            continue
+        _take_out(machine, at, live, np.flatnonzero(~active))
+        stay = np.flatnonzero(active)
+        machine.keep(stay)
+        own, at = Members(*(tf.gather(t, stay) for t in own)), Progress(*(tf.gather(t, stay) for t in at))
+        live = [live[i] for i in stay]
+
+
+def _take_out(machine: Program, at: Progress, live: list[Entry], which: NDArray[np.int64]) -> None:
+    """Note weights and standing of finished members."""
+    failed, best = at.failed.numpy(), at.best_epoch.numpy()
+    for i, weights in zip(which, machine.best_weights(which), strict=True):
+        live[i].failed, live[i].rounds, live[i].weights = bool(failed[i]), int(best[i]), weights
