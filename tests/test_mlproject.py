@@ -121,5 +121,5 @@ def test_mlflow_run(tmp_path, manager):
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert len([run for run in runs if "autoreg.trial" in run.data.tags]) == 3
-    assert client.get_model_version_by_alias("quickstart", "champion").version == "1"
+    assert int(client.get_model_version_by_alias("quickstart", "champion").version) == 1
     assert (tmp_path / "out.json").is_file()
