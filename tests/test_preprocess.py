@@ -93,6 +93,7 @@ def test_missing_values_that_the_train_part_did_not_have_take_its_median():
     assert names(table, rows=rows) == ["x"]
     late = column(table, "dense", "x", rows)[150:]
     np.testing.assert_allclose(late, column(table, "dense", "x", rows)[3], rtol=1e-6)
+    assert names(table, rows=np.arange(150, N)) == ["x"]  # no indicator either: it would be constant
     empty = column(table, "dense", "x", np.arange(150, N))
     assert not empty.any()
 
@@ -117,6 +118,8 @@ def test_booleans_are_zero_and_one_and_filled_with_the_commoner():
     assert column(table, "dense", "flag")[:4].tolist() == [1, 1, 1, 0]
     assert column(table, "dense", "flag missing")[:4].tolist() == [0, 0, 1, 0]
     np.testing.assert_array_equal(column(table, "tree", "flag")[:4], [1, 1, np.nan, 0])
+    even = load(pd.DataFrame({"flag": [True, None, False, None] * 50, "y": np.arange(N) % 2}))
+    assert set(column(even, "dense", "flag")) == {0, 1}
 
 
 def test_levels_rare_levels_and_missing_ones():

@@ -267,6 +267,8 @@ def test_time_trains_on_earlier_rows_and_scores_later_ones(dated):
     for fold in split.folds:
         assert time[fold.train].max() < time[fold.stop].min() if len(fold.stop) else True
         assert time[np.r_[fold.train, fold.stop]].max() < time[fold.score].min()
+        wanted = round(0.15 * (len(fold.stop) + len(fold.train)))
+        assert not len(fold.stop) or wanted - 3 < len(fold.stop) <= wanted
         ends.append(time[fold.score].max())
     assert ends == sorted(ends)
     assert ends[-1] == time[split.search].max()

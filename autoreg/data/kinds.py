@@ -100,11 +100,11 @@ def _plain_block(frame: Any, notes: _Notes) -> dict[str, Judged]:
     plain = [n for n, dtype in frame.dtypes.items() if isinstance(dtype, np.dtype) and dtype.kind in "iuf"]
     if not plain:
         return {}
-    block: Array = frame[plain].to_numpy(np.float64)
-    infinite: Array = np.isinf(block)
+    block = frame[plain].to_numpy(np.float64)
+    infinite = np.isinf(block)
     block = np.where(infinite, np.nan, block) if infinite.any() else block
     low, high = np.fmin.reduce(block, axis=0), np.fmax.reduce(block, axis=0)
-    holes = np.isnan(block).any(axis=0)
+    holes: Any = np.isnan(block).any(axis=0)
     out: dict[str, Judged] = {}
     for j, name in enumerate(plain):
         values = frame[name].to_numpy()
@@ -122,7 +122,8 @@ def _plain_block(frame: Any, notes: _Notes) -> dict[str, Judged]:
 
 def _is_counter(name: str, values: Array) -> bool:
     """Whether a column named like an index rises by one from row to row."""
-    named = re.search(r"(?:^|[_ .]|(?<=[a-z])(?=I))(id|index|idx|rownames?|unnamed: \d+|no|nr)$", name, re.I)
+    named = re.search(r"(^|[_ .-])(id|index|idx|rownames?|no|nr)$|^unnamed: \d+$", name, re.IGNORECASE)
+    named = named or re.search(r"[a-z]I[dD]$", name)
     return bool(named and len(values) > 1 and (np.diff(values) == 1).all())
 
 
