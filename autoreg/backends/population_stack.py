@@ -13,6 +13,7 @@ from autoreg.backends.layers import Recipe
 from autoreg.backends.population_records import Members, Progress, Rows
 from autoreg.trial import Encoded, Part, Task
 
+_USUAL = frozenset({"dropout", "l1", "l2", "decay"})
 _USES: dict[str, Callable[[Recipe], Any]] = {
     "dropout": lambda r: r.dropout,
     "input_dropout": lambda r: r.input_dropout,
@@ -26,8 +27,13 @@ _USES: dict[str, Callable[[Recipe], Any]] = {
 
 
 def parts_used(recipes: Sequence[Recipe]) -> frozenset[str]:
-    """What some recipe needs of the program."""
-    return frozenset(name for name, use in _USES.items() if any(use(recipe) for recipe in recipes))
+    """What some recipe needs of the program.
+
+    What searches vary comes together or not at all: a part that nobody uses changes no bit of a result and little of its
+    time, another trace would cost more.
+    """
+    used = frozenset(name for name, use in _USES.items() if any(use(recipe) for recipe in recipes))
+    return used | _USUAL if used else used
 
 
 def target_scale(train: Part, task: Task) -> tuple[float, float]:
