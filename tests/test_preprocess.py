@@ -1,5 +1,7 @@
 """Encodings fitted on the train part alone, kept as plain data, and the same for equal values wherever they come from."""
 
+import datetime
+import decimal
 import json
 import shutil
 import subprocess
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from autoreg import serving
 from autoreg.data import encode, fit_preprocessor, load_table, make_split
+from autoreg.errors import DataError
 from autoreg.serving import LinearMember, Package, Preprocessor
 from autoreg.spec import DataSpec, SplitSpec
 from autoreg.trial import Fold
@@ -446,3 +449,69 @@ def test_wide_numbers_and_long_words_are_encoded_fast():
     fold = Fold(np.arange(30_000), np.arange(30_000, 39_000), np.arange(39_000, n))
     assert seconds(lambda: encode(long, fold, "dense", None)) < 1.5  # .1 s on an idle core
     assert seconds(lambda: encode(long, fold, "tree", None)) < 1.5
+
+
+# --- any table ----------------------------------------------------------------------------------------------------
+
+
+def strange_column(rng, n):
+    """A column of one of the kinds that tables in the wild hold."""
+    makers = [
+        lambda: rng.normal(size=n),
+        lambda: rng.integers(0, 3, n),
+        lambda: rng.choice([np.nan, np.inf, -np.inf, 1.0, 1e308, -1e308, 5e-324], n),
+        lambda: np.full(n, np.nan),
+        lambda: rng.choice(["a", "b", "", None, " ", "NA", "?"], n),
+        lambda: [f"w{i} {rng.integers(9)}" for i in range(n)],
+        lambda: [str(x) for x in rng.normal(size=n)],
+        lambda: pd.to_datetime(rng.integers(-(10**18), 10**18, n)),
+        lambda: pd.Series(pd.to_datetime(rng.integers(0, 10**9, n), unit="s")).where(rng.random(n) < 0.5),
+        lambda: pd.array(rng.choice([True, False], n), dtype="boolean"),
+        lambda: pd.array(rng.integers(0, 9, n), dtype="Int8"),
+        lambda: rng.integers(0, 2**64 - 1, n, dtype=np.uint64),
+        lambda: [2 ** int(x) for x in rng.integers(0, 200, n)],
+        lambda: [decimal.Decimal(int(x)) / 3 for x in rng.integers(0, 99, n)],
+        lambda: pd.Categorical(rng.choice(["p", "q", None], n)),
+        lambda: [
+            [1, "a", None, 2.5, True, datetime.date(2024, 1, 1), b"x"][i] for i in rng.integers(0, 7, n)
+        ],
+        lambda: rng.normal(size=n).astype(rng.choice(["float16", "float32", "float64"])),
+        lambda: pd.period_range("2020-01", periods=n, freq="M"),
+    ]
+    return makers[rng.integers(len(makers))]()
+
+
+def encode_strange(seed):
+    """Load, split and encode a random table; True when it was refused in one line."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.choice([0, 1, 10, 15, 25, 60, 150]))
+    frame = pd.DataFrame({f"c{j}": strange_column(rng, n) for j in range(rng.integers(1, 6))})
+    frame["y"] = strange_column(rng, n) if rng.random() < 0.3 else rng.integers(0, rng.integers(1, 5), n)
+    roles = {role: "c0" for role in ("id", "group", "time", "weight") if rng.random() < 0.1}
+    try:
+        table = load(frame, task=str(rng.choice(["auto", "auto", "regression", "multiclass"])), **roles)
+        split = make_split(table, SplitSpec(folds=int(rng.integers(2, 6))), seed)
+    except DataError as error:
+        assert "\n" not in str(error)
+        return True
+    for encoding in ("dense", "tree"):
+        data = encode(table, split.folds[0], encoding, table.weight)
+        assert data.train.X.shape[1] == len(data.columns) == len(data.levels) > 0
+        assert not np.isinf(data.train.X).any()
+        assert encoding == "tree" or not np.isnan(np.concatenate([data.train.X, data.score.X])).any()
+        fitted = fit_preprocessor(table, split.folds[0].train, encoding)
+        if len(frame) == len(table.target):
+            got = fitted.transform(frame[list(table.kinds)])
+            np.testing.assert_allclose(got, fitted.transform(table.features), rtol=1e-4, atol=1e-4)
+    return False
+
+
+def test_any_table_is_encoded_or_refused_in_one_line():
+    refused = sum(encode_strange(seed) for seed in range(300))
+    assert 50 < refused < 280
+
+
+@pytest.mark.full
+def test_any_of_ten_thousand_tables_is_encoded_or_refused_in_one_line():
+    for seed in range(300, 10_300):
+        encode_strange(seed)

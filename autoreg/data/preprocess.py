@@ -57,6 +57,9 @@ def fit_preprocessor(table: Table, rows: Rows, encoding: Encoding) -> Preprocess
     if dense:
         state |= _fit_numbers(Preprocessor(state).raw(frame), state)
     state["columns"], state["levels"] = _columns(state)
+    if not state["columns"]:  # words that are one level in these rows; a matrix needs a column all the same
+        state["category"][0]["skip"] = 0
+        state["columns"], state["levels"] = _columns(state)
     return Preprocessor(state)
 
 

@@ -57,6 +57,11 @@ def read_target(column: Any, task: str, notes: list[str]) -> Target:
             f"data.target: column '{column.name}' holds dates; expected classes or numbers, name another column"
         )
     labels, codes = _labels(column)
+    bad = np.array([isinstance(label, float) and not np.isfinite(label) for label in labels])[codes]
+    if bad.any():
+        raise DataError(
+            f"data.target: column '{column.name}' is infinite in {bad.sum()} rows; repair or remove these rows"
+        )
     if task == "auto":
         task = _detect(column, labels, len(codes), notes)
     if task == "regression":
@@ -121,11 +126,6 @@ def _values(column: Any) -> Array:
         values = parse(column, "numeric") if column.dtype != bool else column.to_numpy(np.float64)
     except ValueError as error:
         raise DataError(f'data.target: {error}; set data.task = "multiclass" if it names classes') from None
-    bad = int((~np.isfinite(values)).sum())
-    if bad:
-        raise DataError(
-            f"data.target: column '{column.name}' is infinite in {bad} rows; repair or remove these rows"
-        )
     if values.min() == values.max():
         raise DataError(
             f"data.target: column '{column.name}' is {values[0]:g} in every row; there is nothing to predict"
