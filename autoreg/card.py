@@ -9,7 +9,7 @@ from autoreg.planning import StudyPlan
 from autoreg.selection import Estimate
 from autoreg.spec import Study
 from autoreg.tracking import redact
-from autoreg.trial import TrialRecord
+from autoreg.trial import CANONICAL, TrialRecord
 
 
 def header(planned: StudyPlan, fresh: bool) -> StudyHeader:
@@ -65,7 +65,11 @@ def describe(planned: StudyPlan, winner: TrialRecord, judged: Estimate) -> str:
     """A description of a model version that reads like a model card (Markdown)."""
     table, study = planned.table, planned.study
     classes = f", classes {', '.join(map(str, table.classes))}" if table.classes else ""
-    params = "\n".join(f"- `{key}` = {value}" for key, value in winner.result.params.items())
+    searched = planned.resolved[winner.backend].searched
+    told = {n: v for n, v in winner.result.params.items() if n in CANONICAL or n in searched}
+    params = "\n".join(
+        f"- `{n}` = {v:.4g}" if isinstance(v, float) else f"- `{n}` = {v}" for n, v in told.items()
+    )
     flatter = "flattered itself by" if judged.optimism > 0 else "was too modest by"
     return (
         f"**{study.name}**: {table.task} model of `{study.data.target}`{classes}.\n\n"

@@ -24,6 +24,10 @@ _SECRETS = (
 )
 
 
+PENALTY = ("penalty", "alpha", "l1_ratio")
+"""Names that are shown of every model, searched or not."""
+
+
 def redact(text: str) -> str:
     """Mask passwords in URLs and in ``key=value`` pairs, whatever wrote them.
 
@@ -94,9 +98,16 @@ def aligned(rows: Iterable[Sequence[Any]], head: Sequence[str] = (), indent: str
     )
 
 
-def params_line(params: Mapping[str, Any]) -> str:
-    """Parameters as ``name=value`` with short numbers."""
-    return ", ".join(f"{k}={number(v) if isinstance(v, float) else v}" for k, v in params.items())
+def params_line(params: Mapping[str, Any], searched: Iterable[str] | None = None) -> str:
+    """Parameters as ``name=value`` with short numbers; where ``searched`` names are given, those and the penalty."""
+    shown = params if searched is None else {k: v for k, v in params.items() if k in (*PENALTY, *searched)}
+    return ", ".join(f"{k}={number(v) if isinstance(v, float) else v}" for k, v in shown.items())
+
+
+def _searched(result: Mapping[str, Any], backend: str) -> Iterable[str] | None:
+    """The names that a backend searched, where the result knows them."""
+    names: Iterable[str] | None = (result.get("searched") or {}).get(backend)
+    return names
 
 
 def describe_result(result: Mapping[str, Any], look: str = "") -> str:
@@ -110,7 +121,10 @@ def describe_result(result: Mapping[str, Any], look: str = "") -> str:
         The command or address that shows the study's runs.
     """
     best, model = result.get("best") or {}, result.get("model") or {}
-    rows = [("winner", f"{best['backend']} with {params_line(best['params'])}")] if best else []
+    rows = []
+    if best:
+        line = params_line(best["params"], _searched(result, best["backend"]))
+        rows.append(("winner", f"{best['backend']} with {line}"))
     rows += _estimate_rows(result.get("estimate") or {}, best)
     if model.get("name"):
         alias = f", alias '{model['alias']}'" if model.get("alias") else ""
@@ -303,7 +317,7 @@ def describe_summary(summary: Mapping[str, Any], top: int, look: str = "") -> st
             t["backend"],
             t["state"],
             *(number(t[score]) for score in scores),
-            params_line(t["params"]),
+            params_line(t["params"], _searched(result, t["backend"])),
         ]
         for t in trials[:top]
     ]

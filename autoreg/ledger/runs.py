@@ -39,12 +39,15 @@ def trial_metrics(record: TrialRecord, metric: Metric) -> dict[str, float]:
 
 
 def trial_params(record: TrialRecord) -> dict[str, str]:
-    """Parameters of a trial's run: canonical names first, then the backend's own."""
+    """Parameters of a trial's run: the canonical names of every backend alike, then its own, prefixed.
+
+    A canonical name that a backend does not have is 0, which means "off" everywhere, so that runs of all backends
+    can be laid side by side.
+    """
     params = record.result.params
-    ordered = [*(n for n in CANONICAL if n in params), *(n for n in sorted(params) if n not in CANONICAL)]
-    return {n: shown(params[n]) for n in ordered} | {
-        n: shown(v) for n, v in sorted(record.result.native.items())
-    }
+    canonical = {n: shown(params.get(n, 0)) for n in CANONICAL}
+    own = {f"{record.backend}.{n}": shown(v) for n, v in sorted(params.items()) if n not in CANONICAL}
+    return canonical | own | {n: shown(v) for n, v in sorted(record.result.native.items())}
 
 
 def shown(value: Any) -> str:
