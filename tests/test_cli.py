@@ -193,16 +193,17 @@ class TestSignals:
         code = (
             "import time; from autoreg.cli import stoppable\n"
             "with stoppable():\n"
-            "    print('ready', flush=True)\n"
-            "    try: time.sleep(60)\n"
+            "    try: print('ready', flush=True); time.sleep(60)\n"
             "    except KeyboardInterrupt: print('tidying', flush=True); time.sleep(60)\n"
         )
-        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        for line in ("ready\n", "tidying\n"):
-            assert process.stdout.readline() == line
-            process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == -signal.SIGTERM
-        process.stdout.close()
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+            try:
+                for line in ("ready\n", "tidying\n"):
+                    assert process.stdout.readline() == line
+                    process.send_signal(signal.SIGTERM)
+                assert process.wait(10) == -signal.SIGTERM
+            finally:
+                process.kill()
 
 
 class TestOptions:
@@ -397,13 +398,11 @@ class TestWhereToLook:
 
 def test_a_reader_that_leaves_early_is_no_error():
     code = "import sys; from autoreg.__main__ import main; sys.exit(main(['--help']))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    process.stdout.close()
-    assert process.stderr.read() == ""
-    assert process.wait(30) == 0
-    process.stderr.close()
+    words = [sys.executable, "-c", code]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize(
