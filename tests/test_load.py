@@ -101,6 +101,7 @@ def test_a_missing_file_names_its_neighbour(tmp_path):
         (b'x,y\n1,0\n"2,1\n' * 9, "CSV"),
         ("x,y\ncaf\u00e9,0\n".encode("latin-1") * 9, "not UTF-8 text (line 2)"),
         ("x,y\n1,0\n".encode("utf-16") * 9, "neither CSV nor Parquet"),
+        (b'x,"y\n' + b"1,0\n2,1\n" * 40_000, "damaged CSV"),
         (b"PK\x03\x04 a spreadsheet", "neither CSV nor Parquet"),
         (b"PAR1 not really", "damaged Parquet"),
         (b"\x1f\x8b not really", "damaged gzip"),
@@ -120,6 +121,23 @@ def test_a_file_cut_off_in_a_line_is_refused_wherever_the_cut_can_be_seen(tmp_pa
     assert len(read(whole).target) == N  # a last line without its newline is no damage
     (tmp_path / "half.csv").write_text(text[: text.rindex(",", 0, text.rindex(","))])
     assert "cut off" in refusal(read, tmp_path / "half.csv")
+
+
+@pytest.mark.parametrize("ending", ["\r\n", "\r", "\n\n", "\n  \n"])
+@pytest.mark.parametrize("start", ["", "\ufeff", "\n"])
+def test_line_ends_and_byte_order_marks(tmp_path, ending, start):
+    plain = small(w=["a", None] * 20).to_csv(index=False)
+    (tmp_path / "t.csv").write_bytes((start + plain.replace("\n", ending)).encode())
+    (tmp_path / "plain.csv").write_text(plain)
+    assert read(tmp_path / "t.csv").fingerprint == read(tmp_path / "plain.csv").fingerprint
+
+
+def test_long_text_and_quoted_line_ends(tmp_path):
+    letters = [f'letter {i}, "quoted",\nsecond line' for i in range(N)]
+    letters[0] = "word " * 40_000
+    frame = small(letter=letters, last=[1.5, None] * 20)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    assert read(tmp_path / "t.csv").fingerprint == load(frame).fingerprint
 
 
 def test_keys_of_a_csv_stay_text(tmp_path):

@@ -100,10 +100,9 @@ def _csv(content: bytes, shown: str, as_text: tuple[str, ...]) -> tuple[pd.DataF
     if not text.strip():
         raise DataError(f"data.source: {shown} is empty; a header line and rows are expected")
     start = text.lstrip("\r\n")
-    line = start[: 1 + start.find("\n")] or start
-    delimiter = max(DELIMITERS, key=lambda d: (len(next(csv.reader([line], delimiter=d))), d == ","))
+    start = start if "\n" in start else start.replace("\r", "\n")
+    delimiter, header = _header(start, shown)
     comma = delimiter == ";" and re.search(r"(^|;)-?\d+,\d+(;|$)", start[:100_000], re.MULTILINE) is not None
-    header = next(csv.reader(io.StringIO(start), delimiter=delimiter))
     check_names(header)
     try:
         with warnings.catch_warnings():
@@ -128,6 +127,15 @@ def _csv(content: bytes, shown: str, as_text: tuple[str, ...]) -> tuple[pd.DataF
     name = {"\t": "tab"}.get(delimiter, delimiter)
     told = f"fields are separated by '{name}'" + (", decimals written with a comma" if comma else "")
     return frame, [] if delimiter == "," else [told]
+
+
+def _header(text: str, shown: str) -> tuple[str, list[str]]:
+    """The separator that finds most column names, and these."""
+    try:
+        found = [(d, next(csv.reader(io.StringIO(text), delimiter=d))) for d in DELIMITERS]
+    except csv.Error:
+        raise DataError(f"data.source: {shown} is a damaged CSV file: a quote in line 1 never ends") from None
+    return max(found, key=lambda pair: len(pair[1]))  # of equals the first, a comma
 
 
 def _decode(content: bytes, shown: str) -> str:
@@ -160,9 +168,13 @@ def _check_fields(text: str, frame: pd.DataFrame, header: list[str], delimiter: 
     """
     if text.endswith("\n") and not (len(frame) and frame.iloc[:, -1].isna().any()):
         return
-    for row in (reader := csv.reader(io.StringIO(text), delimiter=delimiter)):
-        if row and len(row) != len(header):
-            raise DataError(
-                f"data.source: {shown} is cut off or damaged: line {reader.line_num} has {len(row)} of "
-                f"{len(header)} fields; get the whole file"
-            )
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    try:
+        for row in reader:
+            if len(row) != len(header) and "".join(row).strip():
+                raise DataError(
+                    f"data.source: {shown} is cut off or damaged: line {reader.line_num} has {len(row)} of "
+                    f"{len(header)} fields; get the whole file"
+                )
+    except csv.Error:  # a field beyond 128 KiB; it has been parsed above, and long text is no damage
+        return
