@@ -48,6 +48,7 @@ def header(planned: StudyPlan, fresh: bool) -> StudyHeader:
         files,
         dataset,
         fresh,
+        str(study.folder),
     )
 
 

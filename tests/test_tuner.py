@@ -176,6 +176,17 @@ def test_a_run_of_mlflow_run_is_adopted_and_a_later_one_links_to_it(store, monke
     assert store.get_run(second).data.tags["autoreg.session_of"] == first
 
 
+def test_the_commit_of_the_study_is_noted(store, tmp_path):
+    import subprocess
+
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    result = tune(parse_study({**BASE, "search": {**BASE["search"], "trials": 1}}, tmp_path)).as_json()
+    assert store.get_run(result["run_id"]).data.tags["mlflow.source.git.commit"] == head
+
+
 def test_a_trial_that_diverges_is_a_failed_state_and_never_wins(store):
     failing = study(
         backends=["sklearn", "xgboost"], trials=8, xgboost={"rounds": 20, "eta": 1.0, "alpha": 0.0}

@@ -36,11 +36,15 @@ def record_of(run: Any) -> TrialRecord | None:
     )  # fmt: skip
 
 
-def source_tags() -> dict[str, str]:
-    """User, source and git commit, which a client call does not set by itself."""
+def source_tags(folder: str) -> dict[str, str]:
+    """User, source and git commit of the study's folder, none of which a client call sets by itself."""
     from mlflow.tracking.context.registry import resolve_tags
+    from mlflow.utils.git_utils import get_git_commit
 
     tags = {key: str(value) for key, value in resolve_tags().items()}
+    commit = get_git_commit(folder) if folder else None
+    if commit:
+        tags["mlflow.source.git.commit"] = str(commit)
     return tags | {"mlflow.source.name": "autoreg", "mlflow.source.type": "LOCAL"}
 
 

@@ -34,6 +34,8 @@ class StudyHeader:
         ``name``, ``digest``, ``source``, ``source_type``, ``schema``, ``profile`` of the data.
     fresh : bool
         Start a new generation instead of continuing the study.
+    folder : str
+        Folder of the study file; where it is in a git repository, its commit is noted.
     """
 
     name: str
@@ -45,6 +47,7 @@ class StudyHeader:
     files: Mapping[str, str] = field(default_factory=dict)
     dataset: Mapping[str, str] = field(default_factory=dict)
     fresh: bool = False
+    folder: str = ""
 
 
 @dataclass

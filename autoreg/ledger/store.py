@@ -59,7 +59,7 @@ class MlflowLedger:
         """Find or create the study's parent run and return what is known."""
         self.header = header
         with reaching(self.uri):
-            self.common = source_tags()
+            self.common = source_tags(header.folder)
             self.experiment_id = self._experiment(header.name)
             parents = self._runs(
                 f"tags.`autoreg.digest` = '{header.digest}' and tags.`autoreg.role` = 'study'"
