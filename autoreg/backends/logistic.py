@@ -128,44 +128,63 @@ def _loss(scores: Floats, truth: Floats, weight: Floats, X: Floats) -> tuple[flo
 def _reweighted(X: Floats, y: Floats, weight: Floats, penalty: Penalty) -> Solution:
     """Two classes, many rows: glmnet's iteratively reweighted least squares (Friedman et al. 2010).
 
-    Each quadratic problem is a weighted elastic net, which scikit-learn's coordinate descent solves; a
-    backtracking line search along the step keeps the objective falling.
+    Each quadratic problem is a weighted elastic net, which scikit-learn's coordinate descent solves, ever more
+    precisely where that is what holds the solution up; a backtracking line search keeps the objective falling.
     """
     descent = ElasticNet(precompute=True, warm_start=True, tol=1e-8, l1_ratio=penalty.l1_ratio)
     coef, intercept = np.zeros(X.shape[1]), float(_base_scores(y[:, None], weight)[0])
     descent.coef_ = coef.copy()
-    scores = np.full(len(y), intercept)
-    value = _value(scores, coef, y, weight, penalty)
+    scores, last = np.full(len(y), intercept), np.inf
     for _ in range(50):
         mean = sigmoid(scores)
         residual = weight * (mean - y)
-        slope = X.T @ residual + penalty.l2 * coef
-        if max(float(np.abs(_violation(slope, coef, penalty.l1)).max()), abs(residual.sum())) < TOLERANCE:
+        slope, slope0 = X.T @ residual + penalty.l2 * coef, float(residual.sum())
+        wrong = max(float(np.abs(_violation(slope, coef, penalty.l1)).max()), abs(slope0))
+        if wrong < TOLERANCE:
             return Solution(coef[:, None], np.array([intercept]), "irls-cd", True)
+        if wrong > last / 2:
+            descent.tol = max(descent.tol / 100, 1e-14)
+        last = wrong
         curvature = np.maximum(mean * (1.0 - mean), 1e-6)
-        descent.set_params(alpha=penalty.alpha / float(weight @ curvature))
+        descent.alpha = penalty.alpha / float(weight @ curvature)
         with warnings.catch_warnings():
             # A rough inner solution is a good step all the same; the outer test decides.
             warnings.simplefilter("ignore", ConvergenceWarning)
             descent.fit(X, scores + (y - mean) / curvature, sample_weight=weight * curvature)
         step, step0 = descent.coef_ - coef, float(descent.intercept_) - intercept
         along = X @ step + step0
-        l1_change = penalty.l1 * float(np.abs(coef + step).sum() - np.abs(coef).sum())
-        expected = float(slope @ step) + float(residual.sum()) * step0 + l1_change
-        t = 1.0
-        while t > 1e-6:
-            trial = _value(scores + t * along, coef + t * step, y, weight, penalty)
-            if trial <= value + 0.1 * t * expected:
-                break
-            t /= 2
-        coef, intercept, scores, value = coef + t * step, intercept + t * step0, scores + t * along, trial
+        expected = float(slope @ step) + slope0 * step0 + penalty.l1 * _growth(coef, step)
+        t = _backtrack(scores, along, coef, step, expected, y, weight, penalty)
+        coef, intercept, scores = coef + t * step, intercept + t * step0, scores + t * along
     return Solution(coef[:, None], np.array([intercept]), "irls-cd", False)
 
 
-def _value(scores: Floats, coef: Floats, y: Floats, weight: Floats, penalty: Penalty) -> float:
-    """The objective for two classes."""
-    loss = float(weight @ (np.logaddexp(0.0, scores) - y * scores))
-    return loss + penalty.l1 * float(np.abs(coef).sum()) + penalty.l2 / 2 * float(coef @ coef)
+def _growth(coef: Floats, step: Floats) -> float:
+    """How much a step adds to the sum of absolute coefficients."""
+    return float(np.abs(coef + step).sum() - np.abs(coef).sum())
+
+
+def _backtrack(
+    scores: Floats,
+    along: Floats,
+    coef: Floats,
+    step: Floats,
+    expected: float,
+    y: Floats,
+    weight: Floats,
+    penalty: Penalty,
+) -> float:
+    """The share of the step, halved until the objective falls by a tenth of what the slope promises."""
+
+    def value(t: float) -> float:
+        z, w = scores + t * along, coef + t * step
+        loss = float(weight @ (np.logaddexp(0.0, z) - y * z))
+        return loss + penalty.l1 * float(np.abs(w).sum()) + penalty.l2 / 2 * float(w @ w)
+
+    start, t = value(0.0), 1.0
+    while t > 1e-6 and value(t) > start + 0.1 * t * expected:
+        t /= 2
+    return t
 
 
 def _violation(slope: Floats, coef: Floats, l1: float) -> Floats:
