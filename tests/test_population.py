@@ -331,9 +331,12 @@ def test_chunks_keep_to_the_budget_and_to_like_row_counts(monkeypatch):
         [150] * 3,
     ]
     whole = BACKEND.fit(jobs)
-    monkeypatch.setattr(population, "MEMORY", 300_000)
-    assert len(list(population.chunks(entries))) > 4
-    assert all(len(chunk) >= 1 for chunk in population.chunks(entries))
+    monkeypatch.setattr(population, "MEMORY", int(2.5 * max(map(population.member_bytes, entries))))
+    found = list(population.chunks(entries))
+    assert [len(chunk) for chunk in found] == [3, 3, 2, 1]
+    assert all(sum(map(population.member_bytes, chunk)) <= population.MEMORY for chunk in found)
+    monkeypatch.setattr(population, "MEMORY", 10**4)
+    assert [len(chunk) for chunk in population.chunks(entries)] == [1] * 9
     for a, b in zip(whole, BACKEND.fit(jobs), strict=True):
         assert isinstance(a, Fit)
         assert isinstance(b, Fit)

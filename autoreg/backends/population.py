@@ -33,9 +33,11 @@ from autoreg.backends.population_stack import (
     stack_rows,
     target_scale,
 )
-from autoreg.trial import Params, Scalar
+from autoreg.trial import Encoded, Params, Scalar
 
-MEMORY = 2**30  # bytes for the members of one chunk and their rows: chunks follow from study and data alone
+MEMORY = (
+    2**30
+)  # bytes for the members of one chunk, and as many for its folds: chunks follow from the study alone
 SPREAD = 1.25  # the most rows over the fewest rows in one chunk: its members take the same number of steps an epoch
 COMPACT = 0.8  # share of members still training below which the finished ones are taken out
 
@@ -100,32 +102,42 @@ def fit_population(jobs: Sequence[FitJob], params: Sequence[Params]) -> list[Fit
     return [entry.outcome() for entry in entries]
 
 
-def member_bytes(shape: Shape, batch: int) -> int:
-    """Memory that one member takes while it trains: arrays, moments, gradients, and what a batch leaves behind."""
+def member_bytes(entry: Entry) -> int:
+    """Memory that one member takes while it trains: arrays, moments, gradients, an epoch's batches, what a batch leaves."""
+    shape, batch = entry.shape, entry.recipe.batch_size
     arrays = sum((inputs + 1) * units for inputs, units in shape.sizes)
     units = sum(shape.hidden) + shape.outputs
+    judging = min(STOP_ROWS, len(entry.job.data.stop or ())) * (shape.columns + 3 * units)
     return 4 * (
-        8 * arrays + batch * (2 * shape.columns + 6 * units) + STOP_ROWS * (shape.columns + 3 * units)
+        8 * arrays + batch * (2 * shape.columns + 6 * units) + judging + 10 * len(entry.job.data.train)
     )
 
 
+def slot_bytes(data: Encoded) -> int:
+    """Memory of a fold's training and stop rows."""
+    return 4 * (len(data.train) + len(data.stop or ())) * (len(data.columns) + 3)
+
+
 def chunks(group: Sequence[Entry]) -> Iterator[list[Entry]]:
-    """Split jobs of one shape into chunks of like row counts that keep to ``MEMORY``, jobs of one data set together."""
+    """Split jobs of one shape into chunks of like row counts that keep to ``MEMORY``, jobs of one fold together.
+
+    Members and folds have the same budget each, so that even a fold beyond it is trained by many members at a time.
+    """
     order: dict[int, int] = {}
     for entry in group:
         order.setdefault(id(entry.job.data), len(order))
     chunk: list[Entry] = []
-    used = 0
+    slots: dict[int, int] = {}
     for entry in sorted(group, key=lambda e: (len(e.job.data.train), order[id(e.job.data)])):
         data = entry.job.data
-        rows = 4 * (len(data.train) + (len(data.stop) if data.stop else 0)) * (len(data.columns) + 3)
-        own = member_bytes(entry.shape, entry.recipe.batch_size)
-        more = own + (0 if any(e.job.data is data for e in chunk) else rows)
-        if chunk and (used + more > MEMORY or len(data.train) > SPREAD * len(chunk[0].job.data.train)):
+        more = slots | {id(data): slot_bytes(data)}
+        full = sum(map(member_bytes, [*chunk, entry])) > MEMORY or (
+            len(more) > 1 and sum(more.values()) > MEMORY
+        )
+        if chunk and (full or len(data.train) > SPREAD * len(chunk[0].job.data.train)):
             yield chunk
-            chunk, used, more = [], 0, own + rows
-        chunk.append(entry)
-        used += more
+            chunk, more = [], {id(data): slot_bytes(data)}
+        chunk, slots = [*chunk, entry], more
     if chunk:
         yield chunk
 
