@@ -1,0 +1,239 @@
+"""Boosted trees: the translation to XGBoost, stopping, DART, categories, and parts that are hard to learn from."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import xgboost as xgb
+from backend_data import encoded, fit, params, sizes, without
+
+from autoreg.backends import Fit, FitFailure, FitJob, get_backend
+from autoreg.backends.boosted import round_cap
+from autoreg.backends.common import threads
+from autoreg.errors import StudyError
+from autoreg.metrics import loss_rows
+from autoreg.trial import Encoded, Part, Sizes
+
+BACKEND = get_backend("xgboost")
+KINDS = [("binary", 2), ("multiclass", 3), ("regression", 0)]
+STOPPED = {"patience": 5, "eta": 0.2, "rounds": 200}
+
+
+def replaced(data, X=None, y=None, stop=None):
+    part = Part(data.train.X if X is None else X, data.train.y if y is None else y, data.train.weight)
+    held = data.stop if stop is None else stop
+    return Encoded(part, held, data.score, data.columns, data.levels, data.task, data.n_classes)
+
+
+@pytest.mark.parametrize(("task", "k"), KINDS[:2])
+def test_the_default_is_xgboost_s_own(task, k):
+    data = encoded("dense", task, k)
+    done = fit(BACKEND, data)
+    reference = xgb.XGBClassifier().fit(data.train.X, data.train.y).predict_proba(data.score.X)
+    np.testing.assert_allclose(done.member.predict(data.score.X), reference, rtol=1e-5, atol=1e-6)
+    assert done.rounds == 100
+    assert done.native["xgboost.reg_lambda"] == 1.0
+    assert done.native["xgboost.reg_alpha"] == 0.0
+
+
+def test_the_default_regression_is_xgboost_s_own_up_to_rounding():
+    data = encoded("dense", "regression", 0, n=400)
+    done = fit(BACKEND, data, max_depth=2)
+    reference = xgb.XGBRegressor(max_depth=2).fit(data.train.X, data.train.y).predict(data.score.X)
+    spread = np.std(data.train.y)
+    assert np.mean(np.abs(done.member.predict(data.score.X) - reference)) < 0.02 * spread
+
+
+@pytest.mark.parametrize(
+    ("kind", "l1", "l2"), [("none", 0.0, 0.0), ("l1", 4.0, 0.0), ("l2", 0.0, 4.0), ("elasticnet", 1.0, 3.0)]
+)
+def test_the_penalty_reaches_the_library(kind, l1, l2):
+    data = encoded("dense")
+    given = {"penalty": kind, "alpha": 4.0, "l1_ratio": 0.25, "rounds": 10}
+    done = fit(BACKEND, data, **given)
+    assert done.native["xgboost.reg_alpha"] == l1
+    assert done.native["xgboost.reg_lambda"] == l2
+    reference = xgb.XGBClassifier(n_estimators=10, reg_alpha=l1, reg_lambda=l2).fit(
+        data.train.X, data.train.y
+    )
+    np.testing.assert_allclose(
+        done.member.predict(data.score.X), reference.predict_proba(data.score.X), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("kind", ["l1", "l2", "elasticnet"])
+def test_a_stronger_penalty_never_grows_the_leaves_of_a_stump(kind):
+    data = encoded("dense")
+    sums = []
+    for alpha in (0.0, 1.0, 5.0, 20.0, 80.0):
+        given = {"penalty": kind, "l1_ratio": 0.5, "max_depth": 1, "rounds": 1, "gamma": 0.0}
+        done = fit(BACKEND, data, alpha=alpha, **given)
+        table = done.member.booster.trees_to_dataframe()
+        sums.append(np.abs(table.loc[table.Feature == "Leaf", "Gain"]).sum())
+    assert all(after <= before + 1e-6 for before, after in pairwise(sums))
+    assert sums[-1] < 0.5 * sums[0]
+
+
+@pytest.mark.parametrize(("task", "k"), KINDS)
+def test_the_best_round_is_kept_and_nothing_after_it(task, k):
+    data = encoded("tree", task, k, n=400)
+    done = fit(BACKEND, data, **STOPPED)
+    stop = done.curves["stop_loss"]
+    assert done.rounds == np.argmin(stop) + 1 == done.member.booster.num_boosted_rounds()
+    assert done.rounds < 200
+    assert len(stop) == len(done.curves["train_loss"]) == done.rounds + 5
+    # What was recorded is the internal loss of the member, in the target's own units.
+    for part, curve in ((data.stop, stop), (data.train, done.curves["train_loss"])):
+        loss = loss_rows(task, part.y, done.member.predict(part.X)).mean()
+        assert loss == pytest.approx(curve[done.rounds - 1], rel=1e-3)
+
+
+@pytest.mark.parametrize("given", [{"patience": 0}, {"patience": 5, "dropout": 0.2}])
+def test_without_patience_or_with_dart_all_rounds_are_run(given):
+    data = encoded("tree", n=400)
+    done = fit(BACKEND, data, rounds=40, eta=0.3, **given)
+    assert done.rounds == 40
+    assert done.params["patience"] == 0
+    assert ("skip_drop" in done.params) == ("dropout" in given)
+
+
+def test_dart_is_scored_as_it_will_predict():
+    data = encoded("tree", n=400)
+    done = fit(BACKEND, data, dropout=0.3, skip_drop=0.0, rounds=30, eta=0.3)
+    assert done.native["xgboost.booster"] == "dart"
+    assert done.native["xgboost.rate_drop"] == 0.3
+    p = done.member.predict(data.stop.X)
+    assert np.array_equal(p, done.member.predict(data.stop.X))
+    assert loss_rows("binary", data.stop.y, p).mean() == pytest.approx(done.curves["stop_loss"][-1], rel=1e-5)
+
+
+@pytest.mark.parametrize(("task", "k"), KINDS)
+def test_a_weight_of_zero_is_leaving_the_row_out(task, k):
+    weight = np.ones(150)
+    weight[::7] = 0.0
+    data = encoded("tree", task, k, weight=weight)
+    fewer = without(data, data.train.weight == 0)
+    one, two = (fit(BACKEND, d, subsample=0.7, rounds=10).member for d in (data, fewer))
+    assert np.array_equal(one.predict(data.score.X), two.predict(data.score.X))
+
+
+def test_a_stop_part_of_no_weight_stops_nothing():
+    weight = np.ones(150)
+    weight[np.arange(150) % 10 >= 7] = 0.0
+    done = fit(BACKEND, encoded("tree", weight=weight), patience=3, rounds=15)
+    assert done.rounds == 15
+    assert done.params["patience"] == 0
+
+
+@pytest.mark.parametrize(("task", "k"), KINDS[:2])
+def test_one_class_alone_gives_smoothed_base_rates(task, k):
+    data = encoded("tree", task, k, classes=[1])
+    done = fit(BACKEND, data, **STOPPED)
+    n = len(data.train)
+    expected = np.full(k, 1.0 / (n + k))
+    expected[1] = (n + 1) / (n + k)
+    p = done.member.predict(data.score.X)
+    np.testing.assert_allclose(p, np.tile(expected, (len(p), 1)), rtol=1e-3)
+    assert done.complexity > 0
+
+
+def test_a_constant_target_is_fitted():
+    data = encoded("tree", "regression", 0)
+    flat = replaced(data, y=np.full(len(data.train), -3.0))
+    assert fit(BACKEND, flat, rounds=5).member.predict(data.score.X) == pytest.approx(-3.0)
+
+
+def test_levels_never_seen_count_as_missing():
+    data = encoded("tree")
+    member = fit(BACKEND, data, rounds=10).member
+    rows = np.repeat(data.score.X[:1], 4, axis=0)
+    rows[:, 3] = [np.nan, 4.0, 99.0, -1.0]
+    p = member.predict(rows)
+    assert (p == p[0]).all()
+
+
+def test_a_category_is_split_by_level_not_by_order():
+    rng = np.random.default_rng(0)
+    code = rng.integers(0, 6, 600)
+    y = np.isin(code, (0, 2, 4)).astype(np.int64)
+    part = Part(code[:, None].astype(np.float32), y)
+    data = Encoded(part, None, part, ("c",), (6,), "binary", 2)
+    p = fit(BACKEND, data, max_depth=1, rounds=1, eta=1.0, alpha=0.0).member.predict(part.X)[:, 1]
+    assert ((p > 0.5) == y).all()
+
+
+def test_what_the_library_refuses_is_a_failure_with_its_reason():
+    data = encoded("dense")
+    X = data.train.X.copy()
+    X[0, 0] = np.inf
+    done = fit(BACKEND, replaced(data, X=X))
+    assert isinstance(done, FitFailure)
+    assert done.reason.startswith("xgboost: ")
+    assert "inf" in done.reason
+    assert "\n" not in done.reason
+
+
+def test_a_loss_that_is_no_number_is_a_failure():
+    data = encoded("tree", "regression", 0)
+    stop = Part(data.stop.X, np.full(len(data.stop), 1e39))
+    done = fit(BACKEND, replaced(data, stop=stop), rounds=3)
+    assert isinstance(done, FitFailure)
+    assert "stop_loss" in done.reason
+
+
+def test_leaves_are_counted():
+    data = encoded("tree")
+    done = fit(BACKEND, data, rounds=7)
+    table = done.member.booster.trees_to_dataframe()
+    assert done.complexity == (table.Feature == "Leaf").sum()
+
+
+def test_the_number_of_threads_changes_nothing(monkeypatch):
+    data = encoded("tree", n=3000)
+    members = []
+    for count in ("1", "2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", count)
+        monkeypatch.setattr("autoreg.backends.boosted.threads", lambda work, count=count: int(count))
+        members.append(fit(BACKEND, data, subsample=0.8, rounds=20).member)
+    first, second = (bytes(m.booster.save_raw()) for m in members)
+    assert first == second
+
+
+def test_threads_follow_the_environment_and_the_work(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert threads(1e9) == 3
+    assert threads(100.0) == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    assert threads(1e9) >= 1
+
+
+def test_rounds_shrink_with_the_data():
+    caps = [round_cap(Sizes("multiclass", n, 784, 10)) for n in (100, 1_000, 8_000, 60_000)]
+    assert caps == sorted(caps, reverse=True)
+    assert all(30 <= cap <= 2000 for cap in caps)
+    large = Sizes("multiclass", 60_000, 784, 10)
+    assert BACKEND.default(large)["rounds"] == BACKEND.space(large)["rounds"] == 30
+    assert BACKEND.space(large)["eta"].low > BACKEND.space(Sizes("binary", 400, 30, 2))["eta"].low
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"eta": "fast"}, r"search.xgboost.eta: expected a number in \(0, 1\], found 'fast'"),
+        ({"dropout": 1.0}, r"search.xgboost.dropout: expected a number in \[0, 1\), found 1.0"),
+        ({"max_depth": 0}, r"search.xgboost.max_depth: expected a whole number in \[1, 30\], found 0"),
+        ({"lambda": 1.0}, "search.xgboost.lambda: unknown name"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(given, message):
+    with pytest.raises(StudyError, match=message):
+        BACKEND.check(given, "binary")
+
+
+def test_seeds_matter_where_rows_are_drawn():
+    data = encoded("tree")
+    job = params(BACKEND, data, subsample=0.5, rounds=10)
+    one, two = (BACKEND.fit([FitJob(job, data, seed)])[0] for seed in (0, 1))
+    assert isinstance(one, Fit)
+    assert not np.array_equal(one.member.predict(data.score.X), two.member.predict(data.score.X))
+    assert sizes(data).columns == 5
