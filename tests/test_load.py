@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 
@@ -375,35 +376,47 @@ POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
+def postgres():
     """A real PostgreSQL server on loopback with a password; its address without the password."""
     found = shutil.which("pg_ctl") or (str(POSTGRES[-1]) if POSTGRES else None)
     if found is None:
         pytest.skip("no PostgreSQL server is installed (pg_ctl)")
-    folder = tmp_path_factory.mktemp("postgres")
     prefix = []
-    if os.getuid() == 0:
+    if os.getuid() == 0:  # the server refuses to run as root
         if not shutil.which("setpriv"):
             pytest.skip("PostgreSQL refuses to run as root and setpriv is missing")
         prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-        os.chown(folder, 65534, 65534)
-        for parent in folder.parents[:3]:
-            if parent.owner() == "root" and parent != Path("/tmp"):
-                parent.chmod(parent.stat().st_mode | 0o011)
-    (folder / "word").write_text("s3cr3t-w0rd")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     bin_folder = Path(found).resolve().parent
 
     def run(tool, *args):
-        subprocess.run([*prefix, str(bin_folder / tool), *args], check=True, cwd=folder, capture_output=True)
+        # Output into files: the server inherits it and would keep a pipe open.
+        with open(folder / "out", "ab") as out:
+            command = [*prefix, str(bin_folder / tool), *map(str, args)]
+            subprocess.run(command, check=True, cwd=folder, stdout=out, stderr=out)
 
-    run("initdb", "-D", f"{folder}/db", "-U", "me", f"--pwfile={folder}/word", "--auth=scram-sha-256", "-N")
-    options = f"-p {port} -k '' -c listen_addresses=127.0.0.1 -c fsync=off"
-    run("pg_ctl", "-D", f"{folder}/db", "-l", f"{folder}/log", "-w", "-o", options, "start")
-    yield f"127.0.0.1:{port}/postgres"
-    run("pg_ctl", "-D", f"{folder}/db", "-m", "immediate", "-w", "stop")
+    with tempfile.TemporaryDirectory(prefix="autoreg-postgres-") as name, socket.socket() as free:
+        folder = Path(name)
+        (folder / "word").write_text("s3cr3t-w0rd")
+        if prefix:
+            os.chown(folder, 65534, 65534)
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        run(
+            "initdb",
+            "-D",
+            folder / "db",
+            "-U",
+            "me",
+            f"--pwfile={folder / 'word'}",
+            "-A",
+            "scram-sha-256",
+            "-N",
+        )
+        options = f"-p {port} -k '' -c listen_addresses=127.0.0.1 -c fsync=off"
+        run("pg_ctl", "-D", folder / "db", "-l", folder / "log", "-w", "-o", options, "start")
+        yield f"127.0.0.1:{port}/postgres"
+        run("pg_ctl", "-D", folder / "db", "-m", "immediate", "-w", "stop")
 
 
 @pytest.mark.slow
