@@ -14,7 +14,8 @@ import click
 from autoreg.cli import cli
 from autoreg.console import write_json
 from autoreg.errors import AutoregError, UsageError
-from autoreg.words import one_line, redact
+from autoreg.secrets import redact
+from autoreg.words import one_line
 
 USAGE, BUG, CTRL_C = 64, 70, 130
 

@@ -6,9 +6,9 @@ import json
 
 from autoreg.ledger import StudyHeader, environment
 from autoreg.planning import StudyPlan
+from autoreg.secrets import redact
 from autoreg.selection import Estimate
 from autoreg.spec import Study
-from autoreg.tracking import redact
 from autoreg.trial import CANONICAL, TrialRecord
 
 

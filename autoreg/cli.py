@@ -19,7 +19,8 @@ from autoreg import __version__
 from autoreg.console import watching, words_only, write_json
 from autoreg.errors import DataError, Interrupted, StudyError, UsageError, did_you_mean
 from autoreg.quiet import quiet_libraries
-from autoreg.words import counted, describe_plan, describe_result, describe_summary, plan_record, redact
+from autoreg.secrets import redact
+from autoreg.words import counted, describe_plan, describe_result, describe_summary, plan_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -216,7 +217,7 @@ def stoppable() -> Iterator[None]:
             raise
         name, code = ("Ctrl-C", 130) if received[0] == signal.SIGINT else ("SIGTERM", 143)
         raise Interrupted(
-            f"stopped by {name}; finished trials are kept, the same command goes on from there", code
+            f"stopped by {name}; finished trials are kept: run the same command again to resume", code
         ) from error
     finally:
         for each, handler in before.items():

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoreg.errors import DataError, StudyError
-from autoreg.tracking import quiet_client, reaching, redact
+from autoreg.secrets import redact
 from autoreg.serving import Package
+from autoreg.tracking import quiet_client, reaching
 
 if TYPE_CHECKING:
     import pandas as pd

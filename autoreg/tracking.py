@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from autoreg.errors import AutoregError, TrackingUnavailable
+from autoreg.secrets import redact
 
 
 def quiet_client() -> Any:
@@ -25,15 +25,6 @@ def quiet_client() -> Any:
     from mlflow import MlflowClient
 
     return MlflowClient()
-
-
-def redact(text: str) -> str:
-    """A URI without user and password.
-
-    >>> redact("postgresql://me:secret@host/db")
-    'postgresql://***@host/db'
-    """
-    return re.sub(r"(\w+://)[^/@\s]+@", r"\1***@", text)
 
 
 @contextmanager

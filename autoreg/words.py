@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from autoreg.secrets import redact
 
 if TYPE_CHECKING:
     from autoreg.spec import Study
     from autoreg.trial import Dimension
     from autoreg.tuner import StudyPlan
 
-_SECRETS = (
-    (re.compile(r"(://[^/\s:@'\"]*):[^\s'\"]+@"), r"\1:***@"),
-    (
-        re.compile(
-            r"(?i)\b((?:[\w-]*(?:password|passwd|pwd|token|secret|signature|credential|api_?key|access_?key))=)[^&\s'\"]+"
-        ),
-        r"\1***",
-    ),
-)
-
-
 PENALTY = ("penalty", "alpha", "l1_ratio")
 """Names that are shown of every model, searched or not."""
-
-
-def redact(text: str) -> str:
-    """Mask passwords in URLs and in ``key=value`` pairs, whatever wrote them.
-
-    >>> redact("postgresql://ada:s3cret@db/x?sslpassword=abc")
-    'postgresql://ada:***@db/x?sslpassword=***'
-    """
-    for pattern, mask in _SECRETS:
-        text = pattern.sub(mask, text)
-    return text
 
 
 def one_line(text: str) -> str:

@@ -18,8 +18,8 @@ import pandas as pd
 import pytest
 
 from autoreg.data import load_table
-from autoreg.data.secrets import hide, scrub
 from autoreg.errors import DataError
+from autoreg.secrets import redact, scrub
 from autoreg.spec import DataSpec
 
 N = 40
@@ -364,11 +364,11 @@ def test_a_refused_query_changes_nothing(shop):
 
 
 def test_hiding_of_secrets():
-    assert hide("postgresql://me:p@ss:w/rd@db.org/shop") == "postgresql://me:***@db.org/shop"
-    assert hide("postgresql://db.org/shop?user=me&password=x&sslmode=on") == (
+    assert redact("postgresql://me:p@ss:w/rd@db.org/shop") == "postgresql://me:***@db.org/shop"
+    assert redact("postgresql://db.org/shop?user=me&password=x&sslmode=on") == (
         "postgresql://db.org/shop?user=me&password=***&sslmode=on"
     )
-    assert hide("t.csv") == "t.csv"
+    assert redact("t.csv") == "t.csv"
     assert scrub("cannot log in with p@ss or p%40ss\nmore", ["p%40ss"]) == "cannot log in with *** or ***"
 
 

@@ -60,7 +60,9 @@ def test_groups_are_drawn_whole_and_widen_the_interval():
     rng = np.random.default_rng(1)
     group = np.repeat(np.arange(20), 20)
     y = rng.normal(size=20)[group]
-    width = [np.diff(bootstrap_interval(METRICS["mse"], y, np.zeros(400), None, g, 0))[0] for g in (None, group)]
+    width = [
+        np.diff(bootstrap_interval(METRICS["mse"], y, np.zeros(400), None, g, 0))[0] for g in (None, group)
+    ]
     assert width[1] > 2 * width[0]
 
 

@@ -40,7 +40,10 @@ def test_off_is_reached_exactly_and_often(log):
 
 
 def test_the_first_trial_is_the_library_default_moved_into_what_is_pinned():
-    free, pinned = space().default, space({"eta": Range(0.01, 0.1), "max_depth": 3, "alpha": [2.0, 4.0][0]}).default
+    free, pinned = (
+        space().default,
+        space({"eta": Range(0.01, 0.1), "max_depth": 3, "alpha": [2.0, 4.0][0]}).default,
+    )
     assert (free["eta"], free["max_depth"], free["rounds"]) == (0.3, 6, 100)
     assert (pinned["eta"], pinned["max_depth"], pinned["alpha"]) == (0.1, 3, 2.0)
 

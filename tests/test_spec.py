@@ -18,7 +18,12 @@ def read(study_file, more=""):
 def test_three_keys_are_enough(study_file):
     study = read(study_file)
     assert study.search.backends == ("sklearn", "xgboost", "keras")
-    assert (study.search.trials, study.search.timeout, study.split.holdout, study.model) == (60, 600.0, 0.2, "x")
+    assert (study.search.trials, study.search.timeout, study.split.holdout, study.model) == (
+        60,
+        600.0,
+        0.2,
+        "x",
+    )
 
 
 def test_a_value_fixes_a_list_chooses_a_table_is_a_range(study_file):
@@ -67,8 +72,14 @@ def test_missing_and_broken_files(tmp_path, study_file):
 
 def test_the_command_line_overrides_and_is_checked_again(study_file):
     study = read(study_file, "[search.keras]\ndropout = {low = 0.1, high = 0.2}\n")
-    changed = study.updated(search={"trials": 5, "backends": "sklearn,keras", "timeout": None}, data={"source": "b.csv"})
-    assert (changed.search.trials, changed.search.backends, changed.data.source) == (5, ("sklearn", "keras"), "b.csv")
+    changed = study.updated(
+        search={"trials": 5, "backends": "sklearn,keras", "timeout": None}, data={"source": "b.csv"}
+    )
+    assert (changed.search.trials, changed.search.backends, changed.data.source) == (
+        5,
+        ("sklearn", "keras"),
+        "b.csv",
+    )
     assert changed.search.space("keras") == study.search.space("keras")
     assert changed.folder == study.folder
     with pytest.raises(StudyError, match=r"search\.trials"):
@@ -80,7 +91,9 @@ def test_relative_paths_start_at_the_study_file(study_file):
     assert load_study(path).folder == path.parent
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), (30, 30), ("2d", 172800)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), (30, 30), ("2d", 172800)]
+)
 def test_durations(text, seconds):
     assert parse_duration(text) == seconds
 

@@ -182,7 +182,9 @@ def test_the_commit_of_the_study_is_noted(store, tmp_path):
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
-    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    head = subprocess.run(
+        [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
     result = tune(parse_study({**BASE, "search": {**BASE["search"], "trials": 1}}, tmp_path)).as_json()
     assert store.get_run(result["run_id"]).data.tags["mlflow.source.git.commit"] == head
 

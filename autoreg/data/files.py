@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import pandas as pd
 
-from autoreg.data.secrets import expand, scrub
 from autoreg.errors import DataError, did_you_mean
+from autoreg.secrets import expand, scrub
 
 SECONDS = 60.0
 DELIMITERS = ",;\t|"

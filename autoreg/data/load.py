@@ -14,10 +14,10 @@ from autoreg.data.files import check_names
 from autoreg.data.hashing import fingerprint, row_hashes
 from autoreg.data.kinds import as_moments, clean_features
 from autoreg.data.leaks import leak_notes
-from autoreg.data.secrets import hide
 from autoreg.data.sources import read_source
 from autoreg.data.target import read_target
 from autoreg.errors import DataError, did_you_mean
+from autoreg.secrets import redact
 from autoreg.serving import parse, texts
 from autoreg.spec import DataSpec
 from autoreg.trial import Floats, Table
@@ -50,7 +50,7 @@ def load_table(spec: DataSpec, name: str, folder: Path, frame: pd.DataFrame | No
     DataError
         One line: which option or column, expected, found, what to do.
     """
-    source, notes = hide(spec.source), list[str]()
+    source, notes = redact(spec.source), list[str]()
     if frame is None:
         frame, source, notes = read_source(spec, Path(folder))
         unordered = spec.query and not re.search(r"\border\s+by\b", spec.query, re.IGNORECASE)

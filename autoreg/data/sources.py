@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl
 import pandas as pd
 
 from autoreg.data.files import download, parse_table, read_file
-from autoreg.data.secrets import hide, scrub
 from autoreg.errors import DataError, did_you_mean
+from autoreg.secrets import redact, scrub
 from autoreg.spec import DataSpec
 
 # These read the user's own files or give no table.
@@ -51,7 +51,7 @@ def read_source(spec: DataSpec, folder: Path) -> tuple[pd.DataFrame, str, list[s
         Missing, unreadable, damaged or empty source.
     """
     source = spec.source.strip()
-    shown = hide(source)
+    shown = redact(source)
     kind = re.match(r"(\w[\w+.-]*):", source)
     scheme = kind[1].lower() if kind else ""
     sql = "://" in source and scheme not in ("http", "https", "file")

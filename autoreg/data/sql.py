@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from autoreg.data.secrets import expand, hide, scrub
 from autoreg.errors import DataError
+from autoreg.secrets import expand, redact, scrub
 
 CONNECT_SECONDS = 15
 
@@ -24,7 +24,7 @@ def read_sql(source: str, query: str | None, folder: Path) -> pd.DataFrame:
     """
     if not query or not query.strip():
         raise DataError(
-            f"data.query: the SQL source {hide(source)} needs a query such as 'SELECT * FROM customers'"
+            f"data.query: the SQL source {redact(source)} needs a query such as 'SELECT * FROM customers'"
         )
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -42,7 +42,7 @@ def read_sql(source: str, query: str | None, folder: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         reason = scrub(error, secrets)
     # Raised here, outside the handlers: a chained driver error would show the URL in a traceback.
-    raise DataError(f"data.source: {hide(source)} cannot be read: {reason}")
+    raise DataError(f"data.source: {redact(source)} cannot be read: {reason}")
 
 
 def _run(full: str, query: str, folder: Path) -> pd.DataFrame:

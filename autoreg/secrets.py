@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from autoreg.errors import DataError, did_you_mean
 
-_KEY = r"pass|pwd|secret|token|key|signature|credential|odbc_connect"
+_KEY = r"pass|pwd|secret|token|api_?key|access_?key|signature|credential|odbc_connect"
 
 
 def expand(text: str) -> tuple[str, list[str]]:
@@ -40,16 +40,27 @@ def _userinfo(url: str) -> str:
     return match[1] if match else ""
 
 
-def hide(text: str) -> str:
-    """An address without its password and without the values of parameters that look like secrets."""
-    text = re.sub(r"://([^:@/]*):.*@", r"://\1:***@", text)
-    return re.sub(rf"([?&;][^=&;]*(?:{_KEY})[^=&;]*=)[^&;]*", r"\1***", text, flags=re.IGNORECASE)
+_MASKS = (
+    (re.compile(r"(://[^/\s:@'\"]*):[^\s'\"]+@"), r"\1:***@"),
+    (re.compile(rf"(?i)\b([\w-]*(?:{_KEY})[\w-]*=)[^&;\s'\"]+"), r"\1***"),
+)
+
+
+def redact(text: str) -> str:
+    """Mask passwords in addresses and in ``key=value`` pairs, whatever wrote them.
+
+    >>> redact("postgresql://ada:s3cret@db/x?sslpassword=abc")
+    'postgresql://ada:***@db/x?sslpassword=***'
+    """
+    for pattern, mask in _MASKS:
+        text = pattern.sub(mask, text)
+    return text
 
 
 def scrub(message: object, secrets: Iterable[str]) -> str:
     """The first line of a message with every secret replaced, as it is and as it is quoted in addresses."""
     lines = str(message).strip().splitlines() or [type(message).__name__]
-    text = hide(lines[0])
+    text = redact(lines[0])
     for secret in sorted({s for raw in secrets for s in (raw, unquote(raw))} - {""}, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text[:300]
