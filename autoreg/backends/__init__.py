@@ -6,6 +6,7 @@ says what each fit was. It knows nothing of trials, folds, Optuna or MLflow.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module

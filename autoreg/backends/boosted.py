@@ -73,7 +73,7 @@ class BoostedBackend:
             "l1_ratio": Range(0.05, 0.95),
             "dropout": 0.0,
             "skip_drop": 0.5,
-            "patience": 30,
+            "patience": Range(10, 80, log=True, integer=True),
             "eta": Range(float(np.clip(20 / cap, 0.01, 0.1)), 0.3, log=True),
             "rounds": cap,
             "max_depth": Range(2, 10, integer=True),

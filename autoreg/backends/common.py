@@ -61,7 +61,7 @@ def threads(work: float) -> int:
         allowed = int(granted)
     else:
         allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, int(work // 50_000)))
+    return max(1, min(allowed, int(work // 500_000)))
 
 
 def calm_algebra(flops: float) -> AbstractContextManager[Any]:

@@ -121,7 +121,7 @@ class NetworkBackend:
             "alpha": Range(1e-6, 0.03, log=True, off=True),
             "l1_ratio": Range(0.1, 0.9),
             "dropout": Range(0.05, 0.6, off=True),
-            "patience": 16,
+            "patience": Range(6, 40, log=True, integer=True),
             "learning_rate": Range(3e-4, 1e-2, log=True),
             "weight_decay": Range(1e-5, 0.3, log=True, off=True),
         }
