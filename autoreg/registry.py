@@ -186,7 +186,7 @@ def load_package(uri: str) -> Package:
     Parameters
     ----------
     uri : str
-        ``models:/NAME@alias``, ``models:/NAME/VERSION``, ``runs:/...`` or a local folder.
+        ``models:/NAME@alias``, ``models:/NAME/VERSION`` or a local folder.
 
     Raises
     ------

@@ -309,7 +309,8 @@ def _parse(raw: dict[str, Any], where: str, folder: Path) -> Study:
     try:
         study = Study.model_validate(raw)
     except ValidationError as error:
-        raise StudyError(f"{where}: {_first_line(error)}") from None
+        # A key may hold any character, a line break too.
+        raise StudyError(" ".join(f"{where}: {_first_line(error)}".split())) from None
     study._folder = folder
     return study
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from autoreg.errors import AutoregError, TrackingUnavailable
@@ -13,7 +14,13 @@ from autoreg.secrets import redact
 
 
 def quiet_client() -> Any:
-    """An MLflow client with bounded waits, and its tracking URI; the user's own settings win."""
+    """An MLflow client with bounded waits; the user's own settings win.
+
+    Raises
+    ------
+    TrackingUnavailable
+        The store cannot be opened.
+    """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -22,9 +29,33 @@ def quiet_client() -> Any:
     # The first use of a database logs every migration step.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    from mlflow import MlflowClient
+    with reaching(os.environ.get("MLFLOW_TRACKING_URI", "of this folder")):
+        import mlflow
 
-    return MlflowClient()
+        uri = mlflow.get_tracking_uri()
+        if uri.startswith("sqlite:///"):
+            _create_database(Path(uri.removeprefix("sqlite:///").partition("?")[0]))
+        return mlflow.MlflowClient()
+
+
+def _create_database(place: Path) -> None:
+    """Make a new SQLite store beside its place and link it in when it is whole.
+
+    MLflow migrates a new database where it stands, for seconds; killed in the middle it could never be used again.
+    """
+    if place.exists():
+        return
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine_with_retry
+
+    draft = place.with_name(f"{place.name}.{os.getpid()}.new")
+    engine = create_sqlalchemy_engine_with_retry(f"sqlite:///{draft}")  # type: ignore[no-untyped-call]
+    try:
+        _initialize_tables(engine)  # type: ignore[no-untyped-call]
+        engine.dispose()
+        with suppress(FileExistsError):  # another process was faster: its store counts
+            os.link(draft, place)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -187,7 +187,7 @@ class _Run:
         self.watch.stage("holdout")
         judged = self._judge(package, winner)
         for caution in judged.warnings:
-            self.watch.say(caution)
+            self.watch.say(f"warning: {caution}")
         refitted = time.monotonic()
         self.watch.stage("register")
         model = self._register(package, winner, judged) if self.ledger.run_id else None

@@ -213,6 +213,7 @@ def test_rounds_shrink_with_the_data():
     assert all(30 <= cap <= 2000 for cap in caps)
     large = Sizes("multiclass", 60_000, 784, 10)
     assert BACKEND.default(large)["rounds"] == BACKEND.space(large)["rounds"] == 30
+    assert BACKEND.space(large)["max_bin"] == 64
     assert BACKEND.space(large)["eta"].low > BACKEND.space(Sizes("binary", 400, 30, 2))["eta"].low
 
 

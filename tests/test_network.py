@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from autoreg.backends import Fit, FitFailure, FitJob, get_backend
+from autoreg.backends.layers import read_recipe
 from autoreg.backends.network import PLAIN, effective_params
 from autoreg.errors import StudyError
 from autoreg.serving import NetworkMember
 from autoreg.trial import Choice, Encoded, Part, Range, Sizes
 
 BACKEND = get_backend("keras")
+SIZE = {"batch_size": 32, "epochs": 10}
 
 
 def encoded(task, n=240, d=6, k=3, seed=0, weight=None, stop=True):
@@ -165,4 +167,9 @@ def test_effective_parameters_tell_what_is_fitted():
     assert both["penalty"] == "elasticnet"
     assert both["alpha"] * both["l1_ratio"] == pytest.approx(0.01)
     assert both["alpha"] * (1 - both["l1_ratio"]) / 2 == pytest.approx(0.001)
-    assert effective_params(both) == pytest.approx(both)
+    assert both["kernel_l1"] == 0.01
+    assert effective_params(both) == both
+    assert (read_recipe(both | SIZE).kernel_l1, read_recipe(both | SIZE).kernel_l2) == (
+        (0.01,) * 3,
+        (0.001,) * 3,
+    )

@@ -1,6 +1,9 @@
 """Populations: every member trains as if it were alone, as Keras would train it, and ends as an ordinary Keras model."""
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from autoreg.backends.layers import Shape, initial_weights
 from autoreg.backends.network import PLAIN, effective_params
 from autoreg.metrics import loss_rows
 from autoreg.serving import NetworkMember
-from autoreg.trial import Encoded, Part
+from autoreg.trial import Encoded, Part, Sizes
 
 tf = pytest.importorskip("tensorflow")
 from autoreg.backends import population  # noqa: E402
@@ -366,3 +369,41 @@ def test_predictions_of_the_graph_and_of_numpy_agree():
             key.shape, population.read_recipe({**SMALL}), weights, "multiclass"
         )
         np.testing.assert_allclose(member.predict(x), tf.nn.softmax(graph[m]), atol=1e-5)
+
+
+SCRIPT = """
+import hashlib, sys
+import numpy as np, tensorflow as tf
+for kind in (tf.config.threading.set_intra_op_parallelism_threads, tf.config.threading.set_inter_op_parallelism_threads):
+    kind(int(sys.argv[1]))
+sys.path.insert(0, sys.argv[2])
+from test_population import BACKEND, SMALL, FitJob, fold
+params = {**SMALL, "hidden": "37-12", "activation": "gelu-relu", "dropout": 0.3, "kernel_l1": 1e-4, "epochs": 4}
+found = hashlib.sha256()
+for norm in ("none", "batch_norm", "layer_norm"):
+    jobs = [FitJob({**params, norm: True} if norm != "none" else params, fold("multiclass", 700, d=33), s) for s in range(9)]
+    for fit in BACKEND.fit(jobs):
+        found.update(b"".join(w.tobytes() for w in fit.member.weights))
+print(found.hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_the_number_of_threads_changes_no_bit():
+    folder = str(Path(__file__).parent)
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(threads), folder], check=True, capture_output=True, text=True
+        ).stdout.split()[-1]
+        for threads in (1, 2, 4)
+    }
+    assert len(hashes) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rows", "columns"), [(50, 2000), (200_000, 30)])
+def test_tables_small_and_large(rows, columns):
+    data = fold(n=rows, d=columns)
+    sizes = Sizes("binary", len(data.train), columns, 2)
+    jobs = [FitJob({**BACKEND.default(sizes), "dropout": 0.1, "epochs": 2}, data, s) for s in range(5)]
+    assert all(isinstance(fit, Fit) for fit in BACKEND.fit(jobs))

@@ -59,6 +59,12 @@ def test_each_mistake_is_one_clear_line(study_file, more, words):
     assert "\n" not in str(caught.value)
 
 
+def test_a_line_break_in_a_key_does_not_break_the_line():
+    with pytest.raises(StudyError) as caught:
+        parse_study({"name": "x", "data": {"source": "a", "target": "b"}, "spl\nit": 1})
+    assert "\n" not in str(caught.value)
+
+
 def test_missing_and_broken_files(tmp_path, study_file):
     with pytest.raises(StudyError, match="does not exist"):
         load_study(tmp_path / "none.toml")

@@ -33,6 +33,7 @@ LIMITS = {
     "patience": Limit(low=0, integer=True),
     "eta": Limit(low=0.0, high=1.0, open_low=True),
     "rounds": Limit(low=1, high=100_000, integer=True),
+    "max_bin": Limit(low=2, high=65_536, integer=True),
     "max_depth": Limit(low=1, high=30, integer=True),
     "min_child_weight": Limit(low=0.0),
     "gamma": Limit(low=0.0),
@@ -41,6 +42,8 @@ LIMITS = {
 }
 WORK = 1.5e9
 """Budget of one fit in rows * columns * outputs * rounds; the cap on rounds follows from it."""
+NARROW = 256
+"""Columns above which histograms of 256 bins leave the processor's cache: 64 bins are three times as fast."""
 
 
 def round_cap(sizes: Sizes) -> int:
@@ -74,8 +77,9 @@ class BoostedBackend:
             "dropout": 0.0,
             "skip_drop": 0.5,
             "patience": Range(10, 80, log=True, integer=True),
-            "eta": Range(float(np.clip(20 / cap, 0.01, 0.1)), 0.3, log=True),
+            "eta": Range(float(np.clip(10 / cap, 0.01, 0.2)), 0.3 if cap >= 100 else 0.6, log=True),
             "rounds": cap,
+            "max_bin": 256 if sizes.columns <= NARROW else 64,
             "max_depth": Range(2, 10, integer=True),
             "min_child_weight": Range(0.001, 32.0, log=True),
             "gamma": Range(0.001, 1.0, log=True, off=True),
@@ -130,6 +134,7 @@ def _plan(job: FitJob, stop: Part | None) -> _Plan:
         "booster": "dart" if dropout else "gbtree",
         "tree_method": "hist",
         "eta": float(p["eta"]),
+        "max_bin": int(p["max_bin"]),
         "max_depth": int(p["max_depth"]),
         "min_child_weight": float(p["min_child_weight"]),
         "gamma": float(p["gamma"]),

@@ -140,11 +140,12 @@ def _layered(value: float, where: Scalar, layers: int) -> tuple[float, ...]:
 
 
 def read_recipe(params: Params) -> Recipe:
-    """The recipe that effective parameters ask for; the two ways to ask for a kernel penalty add up."""
+    """The recipe that effective parameters ask for; Keras' own kernel factors, where given, replace the canonical names."""
     layers = len(parse_hidden(params["hidden"])) + 1
     number = {k: float(v) for k, v in params.items() if isinstance(v, int | float)}
     penalty = effective(str(params["penalty"]), number["alpha"], number["l1_ratio"])
-    kernel = (penalty.l1 + number["kernel_l1"], penalty.l2 / 2 + number["kernel_l2"])
+    kernel = number["kernel_l1"], number["kernel_l2"]
+    kernel = kernel if any(kernel) else (penalty.l1, penalty.l2 / 2)
     activity = [
         _layered(number[f"activity_{k}"], params["activity_layers"], layers - 1) for k in ("l1", "l2")
     ]

@@ -114,8 +114,9 @@ def _arrays(data: Encoded, part: Part) -> tuple[NDArray[Any], ...]:
     """Inputs, targets and weights of mean 1 of a part."""
     scale, shift = target_scale(data.train, data.task)
     y = (part.y - shift) / scale if data.task == "regression" else part.y
-    weight = np.ones(len(part)) if part.weight is None else np.asarray(part.weight, np.float64)
-    weight = weight / weight.mean() if len(part) else weight
+    alike = part.weight is None or not np.any(part.weight)
+    weight = np.ones(len(part)) if alike else np.asarray(part.weight, np.float64)
+    weight = weight if alike else weight / weight.mean()
     kind = np.int32 if data.task == "multiclass" else np.float32
     return np.asarray(part.X, np.float32), np.asarray(y, kind), np.asarray(weight, np.float32)
 
