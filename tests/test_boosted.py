@@ -8,7 +8,7 @@ import xgboost as xgb
 from backend_data import encoded, fit, params, sizes, without
 
 from autoreg.backends import Fit, FitFailure, FitJob, get_backend
-from autoreg.backends.boosted import round_cap
+from autoreg.backends.boosted import dart_cap, round_cap
 from autoreg.backends.common import threads
 from autoreg.errors import StudyError
 from autoreg.metrics import loss_rows
@@ -141,6 +141,12 @@ def test_a_constant_target_is_fitted():
     data = encoded("tree", "regression", 0)
     flat = replaced(data, y=np.full(len(data.train), -3.0))
     assert fit(BACKEND, flat, rounds=5).member.predict(data.score.X) == pytest.approx(-3.0)
+
+
+def test_dart_takes_fewer_rounds_on_more_rows():
+    assert [dart_cap(n, 1) for n in (100, 10_000, 1_000_000)] == [300, 100, 20]
+    done = fit(BACKEND, encoded("tree"), dropout=0.1, rounds=2000, max_depth=2)
+    assert done.rounds == done.params["rounds"] == 300
 
 
 def test_levels_never_seen_count_as_missing():

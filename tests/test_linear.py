@@ -9,7 +9,7 @@ from sklearn.linear_model import ElasticNet, LinearRegression, LogisticRegressio
 
 from autoreg.backends import FitFailure, FitJob, get_backend, linear
 from autoreg.penalties import PENALTIES
-from autoreg.trial import Encoded, Part
+from autoreg.trial import Encoded, Part, Range, Sizes
 
 BACKEND = get_backend("sklearn")
 KINDS = [("binary", 2), ("multiclass", 3), ("regression", 0)]
@@ -186,6 +186,14 @@ def test_the_built_in_space_reaches_weaker_than_the_default():
         of_n = type(data)(data.task, n, data.columns, data.n_classes)
         alpha = BACKEND.space(of_n)["alpha"]
         assert alpha.low <= BACKEND.default(of_n)["alpha"] <= alpha.high or n == 1_000_000
+
+
+def test_patience_is_searched_where_large_data_make_it_count():
+    of = BACKEND.space
+    assert of(Sizes("binary", 40_000, 108, 2))["patience"] == 5
+    assert of(Sizes("multiclass", 8_000, 784, 10))["patience"] == Range(3, 20, log=True, integer=True)
+    assert of(Sizes("regression", 20_000, 100, 0))["patience"] == 5
+    assert isinstance(of(Sizes("regression", 20_000, 9_000, 0))["patience"], Range)
 
 
 def test_patience_is_told_only_where_it_means_something():

@@ -52,13 +52,19 @@ def round_cap(sizes: Sizes) -> int:
     return int(np.clip(WORK / cells, 30, 2000))
 
 
+def dart_cap(rows: int, outputs: int) -> int:
+    """Rounds that DART may take: every round predicts anew with the trees it drops, so work grows as a square."""
+    return int(np.clip(np.sqrt(1e8 / max(1, rows * outputs)), 20, 300))
+
+
 class BoostedBackend:
     """XGBoost behind the backend contract; see ``autoreg.backends.Backend``.
 
     ``alpha`` is on XGBoost's own scale, that of the sum of second derivatives in a leaf:
     ``reg_alpha = alpha * l1_ratio`` and ``reg_lambda = alpha * (1 - l1_ratio)``.
     ``dropout`` above 0 turns on DART (Vinayak & Gilad-Bachrach 2015). Its recorded stop losses do not
-    belong to the ensemble one gets by cutting it there, so it always runs its full number of rounds.
+    belong to the ensemble one gets by cutting it there, so it always runs its full number of rounds,
+    at most ``dart_cap``.
     """
 
     name = "xgboost"
@@ -128,7 +134,9 @@ def _plan(job: FitJob, stop: Part | None) -> _Plan:
     """Translate canonical names; names without effect leave the effective parameters."""
     p = job.params
     penalty = effective(str(p["penalty"]), float(p["alpha"]), float(p["l1_ratio"]))
-    dropout = float(p["dropout"])
+    dropout, rounds = float(p["dropout"]), int(p["rounds"])
+    if dropout:
+        rounds = min(rounds, dart_cap(len(job.data.train), _outputs(job)))
     patience = int(p["patience"]) if stop is not None and not dropout and not job.rounds else 0
     native: dict[str, Any] = {
         "booster": "dart" if dropout else "gbtree",
@@ -144,13 +152,13 @@ def _plan(job: FitJob, stop: Part | None) -> _Plan:
         "reg_lambda": penalty.l2,
     }
     params = dict(p) | {"penalty": penalty.kind, "alpha": penalty.alpha, "l1_ratio": penalty.l1_ratio}
-    params["patience"] = patience
+    params |= {"patience": patience, "rounds": rounds}
     if dropout:
         native |= {"rate_drop": dropout, "skip_drop": float(p["skip_drop"])}
     else:
         params.pop("skip_drop")
     objective, metric = _objective(job)
-    return _Plan(params, penalty, objective | native, metric, job.rounds or int(p["rounds"]), patience)
+    return _Plan(params, penalty, objective | native, metric, job.rounds or rounds, patience)
 
 
 def _objective(job: FitJob) -> tuple[dict[str, Any], str]:
@@ -210,7 +218,8 @@ def _train(
         xgb.callback.EarlyStopping(rounds=plan.patience, metric_name=plan.metric, data_name="stop_loss")
     ]
     booster = xgb.train(
-        plan.native | {"eval_metric": plan.metric, "seed": job.seed, "nthread": threads(_cells(job))},
+        plan.native
+        | {"eval_metric": plan.metric, "seed": job.seed, "nthread": threads(train.X.size * _outputs(job))},
         matrices["train_loss"],
         plan.rounds,
         evals=[(matrix, name) for name, matrix in matrices.items()],
@@ -226,9 +235,9 @@ def _train(
     return booster, curves
 
 
-def _cells(job: FitJob) -> int:
-    """Size of the work of one round."""
-    return int(job.data.train.X.size) * (job.data.n_classes if job.data.task == "multiclass" else 1)
+def _outputs(job: FitJob) -> int:
+    """Trees a round."""
+    return job.data.n_classes if job.data.task == "multiclass" else 1
 
 
 def _constant(job: FitJob, plan: _Plan) -> Any:

@@ -46,7 +46,7 @@ class LinearBackend:
     The objective is ``mean loss + alpha * (l1_ratio * |w|_1 + (1 - l1_ratio) / 2 * |w|^2)`` with free
     intercepts; the loss is log loss, or half the squared error of the standardised target. So
     ``C = 1 / (alpha * n)`` in ``LogisticRegression``, ``alpha * n`` in ``Ridge``, ``alpha`` itself in
-    ``ElasticNet``. ``patience`` is for the stochastic solver alone.
+    ``ElasticNet``. ``patience`` is for the stochastic solver alone, and searched where ``auto`` takes it.
     """
 
     name = "sklearn"
@@ -62,12 +62,12 @@ class LinearBackend:
             "alpha": Range(float(np.clip(0.01 / max(1, sizes.rows), 1e-6, 1e-5)), 3.0, log=True),
             "l1_ratio": Range(0.05, 0.95),
             "solver": "auto",
-            "patience": 5,
+            "patience": Range(3, 20, log=True, integer=True) if large(sizes) else 5,
         }
 
     def default(self, sizes: Sizes) -> dict[str, str | int | float | bool]:
         """scikit-learn's own: ``LogisticRegression(C=1)`` or ``Ridge(alpha=1)``, both ``alpha = 1 / n`` here."""
-        return {"penalty": "l2", "alpha": 1.0 / max(1, sizes.rows), "solver": "auto"}
+        return {"penalty": "l2", "alpha": 1.0 / max(1, sizes.rows), "solver": "auto", "patience": 5}
 
     def check(self, space: Mapping[str, Dimension], task: Task) -> None:
         """Refuse before trial 0 what the linear models cannot do; raises ``StudyError``."""
@@ -94,13 +94,14 @@ def _fit(job: FitJob) -> Fit | FitFailure:
     train, p = counted(job.data.train), job.params
     penalty = effective(str(p["penalty"]), float(p["alpha"]), float(p["l1_ratio"]))
     params = dict(p) | {"penalty": penalty.kind, "alpha": penalty.alpha, "l1_ratio": penalty.l1_ratio}
-    stochastic = _stochastic(str(p["solver"]), job, train)
+    rows, columns = train.X.shape
+    sizes = Sizes(job.data.task, rows, columns, job.data.n_classes)
+    stochastic = large(sizes) if p["solver"] == "auto" else p["solver"] == "sgd"
     params["solver"] = "sgd" if stochastic else "exact"
     if not stochastic:
         params.pop("patience")
     if not np.isfinite(train.X).all():
         return FitFailure("the encoded rows hold NaN or infinite values", params)
-    rows, columns = train.X.shape
     with calm_algebra(0.0 if stochastic else float(rows * columns * min(rows, columns))):
         if job.data.task == "regression":
             found = _sgd_values(job, train, penalty) if stochastic else _values(train, penalty)
@@ -115,15 +116,12 @@ def _fit(job: FitJob) -> Fit | FitFailure:
     return Fit(member, params, native, found.rounds, complexity, found.curves, seconds)
 
 
-def _stochastic(solver: str, job: FitJob, train: Part) -> bool:
-    """Whether to descend stochastically: when asked to, or when an exact solution would take long."""
-    if solver != "auto":
-        return solver == "sgd"
-    rows, columns = train.X.shape
-    if job.data.task == "regression":
-        return bool(rows * columns * min(rows, columns) > 1e4 * LARGE)
-    outputs = 1 if job.data.task == "binary" else job.data.n_classes
-    return bool(rows * columns * outputs > LARGE and not logistic.newton_pays(rows, columns, outputs))
+def large(sizes: Sizes) -> bool:
+    """Whether an exact solution would take long, so that ``auto`` descends stochastically."""
+    if sizes.task == "regression":
+        return sizes.rows * sizes.columns * min(sizes.rows, sizes.columns) > 1e4 * LARGE
+    newton = logistic.newton_pays(sizes.rows, sizes.columns, sizes.outputs)
+    return sizes.rows * sizes.columns * sizes.outputs > LARGE and not newton
 
 
 def _classes(job: FitJob, train: Part, penalty: Penalty, stochastic: bool) -> _Found:
