@@ -147,6 +147,18 @@ def test_large_data_are_descended(task, k, monkeypatch):
     assert fit(BACKEND, data, solver="exact").params["solver"] == "exact"
 
 
+@pytest.mark.parametrize("solver", ["exact", "sgd"])
+def test_a_refit_is_solved_as_its_folds_were(solver, monkeypatch):
+    data = encoded("dense", "multiclass", 3)
+    whole = encoded("dense", "multiclass", 3, n=220, stop=False)
+    fold, more = len(data.train) * 15, len(whole.train) * 15
+    monkeypatch.setattr(linear.logistic, "newton_pays", lambda *sizes: False)
+    monkeypatch.setattr(linear, "LARGE", (fold + more) / 2 if solver == "exact" else fold - 1)
+    done = fit(BACKEND, data)
+    assert done.params["solver"] == solver
+    assert fit(BACKEND, whole, exactly=done.rounds).params["solver"] == solver
+
+
 @pytest.mark.parametrize("fault", [np.nan, np.inf])
 @pytest.mark.parametrize("solver", ["exact", "sgd"])
 def test_what_cannot_be_fitted_is_a_failure_not_a_number(fault, solver):

@@ -95,8 +95,7 @@ def _fit(job: FitJob) -> Fit | FitFailure:
     penalty = effective(str(p["penalty"]), float(p["alpha"]), float(p["l1_ratio"]))
     params = dict(p) | {"penalty": penalty.kind, "alpha": penalty.alpha, "l1_ratio": penalty.l1_ratio}
     rows, columns = train.X.shape
-    sizes = Sizes(job.data.task, rows, columns, job.data.n_classes)
-    stochastic = large(sizes) if p["solver"] == "auto" else p["solver"] == "sgd"
+    stochastic = _stochastic(job, rows, columns) if p["solver"] == "auto" else p["solver"] == "sgd"
     params["solver"] = "sgd" if stochastic else "exact"
     if not stochastic:
         params.pop("patience")
@@ -114,6 +113,14 @@ def _fit(job: FitJob) -> Fit | FitFailure:
     native = {f"sklearn.{k}": v for k, v in found.native.items()}
     complexity = float(np.count_nonzero(found.coef))
     return Fit(member, params, native, found.rounds, complexity, found.curves, seconds)
+
+
+def _stochastic(job: FitJob, rows: int, columns: int) -> bool:
+    """What ``auto`` does; a refit, which has more rows and no stop part, does as its folds did."""
+    if job.rounds:
+        return True
+    fold = rows if job.data.stop is not None else int(rows / 2.5)
+    return large(Sizes(job.data.task, fold, columns, job.data.n_classes))
 
 
 def large(sizes: Sizes) -> bool:
