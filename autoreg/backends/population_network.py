@@ -26,9 +26,8 @@ Values = dict[Name, Tensor]
 
 
 class Pass(NamedTuple):
-    """What one hidden layer leaves for the backward pass: input, before and after activation, after dropout."""
+    """What one hidden layer leaves for the backward pass: before and after activation, after dropout."""
 
-    x: Tensor
     z: Tensor
     a: Tensor
     out: Tensor
@@ -80,7 +79,7 @@ def forward(
             z = norm.standard * value["gamma", i] + value["beta", i]
         a = ACTIVATIONS[name].forward(z)
         out = a if masks[i] is None else a * masks[i]
-        passes.append(Pass(x, z, a, out, masks[i], norm))
+        passes.append(Pass(z, a, out, masks[i], norm))
         x = out
     last = len(passes)
     return passes, tf.matmul(x, value["kernel", last]) + value["bias", last]
