@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autoreg.backends import Fit, FitFailure, FitJob, get_backend
-from autoreg.backends.layers import Shape, initial_weights
+from autoreg.backends.layers import initial_weights
 from autoreg.backends.network import PLAIN, effective_params
 from autoreg.metrics import loss_rows
 from autoreg.serving import NetworkMember
@@ -18,10 +18,8 @@ from autoreg.trial import Encoded, Part, Sizes
 tf = pytest.importorskip("tensorflow")
 from autoreg.backends import population  # noqa: E402
 from autoreg.backends.population_keras import build_model, compile_model  # noqa: E402
-from autoreg.backends.population_math import ACTIVATIONS, row_losses  # noqa: E402
-from autoreg.backends.population_network import backward, forward, predict, weight_shapes  # noqa: E402
 from autoreg.backends.population_program import Program, deal  # noqa: E402
-from autoreg.backends.population_records import Batches, Key  # noqa: E402
+from autoreg.backends.population_records import Batches  # noqa: E402
 
 BACKEND = get_backend("keras")
 SMALL = {**PLAIN, "hidden": "9-5", "learning_rate": 0.02, "batch_size": 16, "epochs": 12, "patience": 4}
@@ -126,76 +124,6 @@ def test_an_epoch_visits_each_training_row_of_a_member_once():
         assert (batches.w.numpy() > 0).sum(axis=2).tolist() == sizes.tolist()
         orders.append(np.concatenate(taken[0]))
     assert not np.array_equal(*orders)
-
-
-def random_values(key, members, rng):
-    shapes = weight_shapes(key.shape)
-    return {n: tf.constant(rng.normal(size=(members, *s)).astype(np.float32)) for n, s in shapes.items()}
-
-
-@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
-def test_the_gradient_written_by_hand_is_that_of_the_tape(activation, norm):
-    rng, members, width = np.random.default_rng(3), 3, 16
-    task, outputs = ("multiclass", 4) if norm == "none" else ("binary", 1)
-    shape = Shape(5, (6, 4), (activation,) * 2, norm, outputs)
-    key = Key(shape, task, "adam", frozenset({"dropout", "input_dropout", "activity", "smoothing"}))
-    recipes = [
-        dataclasses.replace(
-            population.read_recipe({**SMALL, "epochs": 1}),
-            dropout=0.1 * m, input_dropout=0.2 * m, activity_l1=(0.01 * m, 0.02), activity_l2=(0.03, 0.01 * m),
-            kernel_l1=(0.0,) * 3, kernel_l2=(0.0,) * 3, label_smoothing=0.1 * m,
-        )
-        for m in range(members)
-    ]  # fmt: skip
-    own = population.stack_recipes(recipes, [0] * members, [0] * members, [1] * members, [True] * members)
-    value = random_values(key, members, rng)
-    size = np.array([16, 11, 14], np.float32)
-    valid = (np.arange(width) < size[:, None]).astype(np.float32)
-    batch = Batches(
-        None,
-        tf.constant(
-            rng.integers(0, max(2, outputs), (members, width)).astype(np.int32 if outputs > 1 else np.float32)
-        ),
-        tf.constant(valid / size[:, None] * rng.uniform(0.5, 2, (members, width)).astype(np.float32)),
-        tf.constant(size),
-    )
-    keeps = [own.input_keep, own.keep, own.keep]
-    masks = [
-        tf.floor(tf.constant(rng.uniform(size=(members, width, n)).astype(np.float32)) + k[:, None, None])
-        for n, k in zip((5, 6, 4), keeps, strict=True)
-    ]
-    x = tf.constant(rng.normal(size=(members, width, 5)).astype(np.float32)) * masks[0]
-    kernels = {n: v for n, v in value.items() if n[0] not in ("mean", "variance")}
-    lifts = [own.input_lift, own.lift, own.lift]
-
-    def folded(values):
-        return {n: v * lifts[n[1]][:, None, None] if n[0] == "kernel" else v for n, v in values.items()}
-
-    with tf.GradientTape() as tape:
-        tape.watch(list(kernels.values()))
-        passes, z = forward(key, folded({**value, **kernels}), x, masks[1:], batch)
-        loss = tf.reduce_sum(batch.w * smooth_loss(task, z, batch.y, own.smoothing))
-        for i, p in enumerate(passes):
-            per_row = (
-                own.activity_l1[:, i, None, None] * tf.abs(p.a) + own.activity_l2[:, i, None, None] * p.a**2
-            )
-            loss += tf.reduce_sum(per_row * (valid / size[:, None])[:, :, None])
-    theirs = tape.gradient(loss, kernels)
-    g = row_losses(task, z, batch.y, own.smoothing[:, None])[1] * batch.w[:, :, None]
-    ours = backward(key, folded(value), passes, g, x, own, batch)
-    assert set(ours) == set(theirs)
-    for name, gradient in ours.items():
-        np.testing.assert_allclose(gradient, theirs[name], atol=2e-5, rtol=2e-4, err_msg=str(name))
-
-
-def smooth_loss(task, z, y, smoothing):
-    e = smoothing[:, None]
-    if task == "binary":
-        return tf.nn.sigmoid_cross_entropy_with_logits(y * (1 - e) + e / 2, z[:, :, 0])
-    k = z.shape[2]
-    soft = tf.one_hot(y, k) * (1 - e[:, :, None]) + e[:, :, None] / k
-    return tf.nn.softmax_cross_entropy_with_logits(soft, z)
 
 
 def test_dropout_keeps_the_share_it_should_and_no_two_members_share_a_mask():
@@ -355,20 +283,6 @@ def test_one_trace_serves_every_size():
     BACKEND.fit([FitJob({**SMALL, "hidden": "6-3", "epochs": 2}, fold(n=300, seed=s), s) for s in range(7)])
     assert machine.epoch.experimental_get_tracing_count() == 1
     assert machine.members == 0
-
-
-def test_predictions_of_the_graph_and_of_numpy_agree():
-    key = Key(Shape(5, (6, 4), ("gelu", "elu"), "batch", 3), "multiclass", "adam", frozenset())
-    value = random_values(key, 2, np.random.default_rng(0))
-    value = {n: tf.abs(v) if n[0] == "variance" else v for n, v in value.items()}
-    x = np.random.default_rng(1).normal(size=(20, 5)).astype(np.float32)
-    graph = predict(key, value, tf.constant(np.stack([x, x])))
-    for m in range(2):
-        weights = [v[m].numpy() if n[0] == "kernel" else v[m, 0].numpy() for n, v in value.items()]
-        member = population.PopulationMember(
-            key.shape, population.read_recipe({**SMALL}), weights, "multiclass"
-        )
-        np.testing.assert_allclose(member.predict(x), tf.nn.softmax(graph[m]), atol=1e-5)
 
 
 SCRIPT = """
