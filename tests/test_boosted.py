@@ -135,6 +135,7 @@ def test_one_class_alone_gives_smoothed_base_rates(task, k):
     p = done.member.predict(data.score.X)
     np.testing.assert_allclose(p, np.tile(expected, (len(p), 1)), rtol=1e-3)
     assert done.complexity > 0
+    assert done.rounds == 0
 
 
 def test_a_constant_target_is_fitted():

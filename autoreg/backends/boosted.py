@@ -194,7 +194,9 @@ def _fit(job: FitJob) -> Fit | FitFailure:
     native = {f"xgboost.{k}": v for k, v in plan.native.items()} | {"xgboost.num_boost_round": kept}
     member = BoosterMember(booster, job.data.levels, job.data.task, scale, shift)
     leaves = float(sum(tree.count("leaf=") for tree in booster.get_dump()))
-    return Fit(member, plan.params, native, kept, leaves, curves, time.perf_counter() - started)
+    # Base rates alone have no stopping point: a refit on all classes must not average them in.
+    rounds = kept if curves else 0
+    return Fit(member, plan.params, native, rounds, leaves, curves, time.perf_counter() - started)
 
 
 def _train(
