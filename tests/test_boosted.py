@@ -29,7 +29,7 @@ def replaced(data, X=None, y=None, stop=None):
 def test_the_default_is_xgboost_s_own(task, k):
     data = encoded("dense", task, k)
     done = fit(BACKEND, data)
-    reference = xgb.XGBClassifier().fit(data.train.X, data.train.y).predict_proba(data.score.X)
+    reference = xgb.XGBClassifier(n_jobs=1).fit(data.train.X, data.train.y).predict_proba(data.score.X)
     np.testing.assert_allclose(done.member.predict(data.score.X), reference, rtol=1e-5, atol=1e-6)
     assert done.rounds == 100
     assert done.native["xgboost.reg_lambda"] == 1.0
@@ -39,7 +39,7 @@ def test_the_default_is_xgboost_s_own(task, k):
 def test_the_default_regression_is_xgboost_s_own_up_to_rounding():
     data = encoded("dense", "regression", 0, n=400)
     done = fit(BACKEND, data, max_depth=2)
-    reference = xgb.XGBRegressor(max_depth=2).fit(data.train.X, data.train.y).predict(data.score.X)
+    reference = xgb.XGBRegressor(n_jobs=1, max_depth=2).fit(data.train.X, data.train.y).predict(data.score.X)
     spread = np.std(data.train.y)
     assert np.mean(np.abs(done.member.predict(data.score.X) - reference)) < 0.02 * spread
 
@@ -53,7 +53,7 @@ def test_the_penalty_reaches_the_library(kind, l1, l2):
     done = fit(BACKEND, data, **given)
     assert done.native["xgboost.reg_alpha"] == l1
     assert done.native["xgboost.reg_lambda"] == l2
-    reference = xgb.XGBClassifier(n_estimators=10, reg_alpha=l1, reg_lambda=l2).fit(
+    reference = xgb.XGBClassifier(n_jobs=1, n_estimators=10, reg_alpha=l1, reg_lambda=l2).fit(
         data.train.X, data.train.y
     )
     np.testing.assert_allclose(
