@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from autoreg.ledger.runs import STATUS, unpack
+from autoreg.ledger.runs import RESULT, STATUS, unpack
 from autoreg.trial import TrialRecord
 
 PARENT = "mlflow.parentRunId"
@@ -34,6 +37,14 @@ def record_of(run: Any) -> TrialRecord | None:
         int(tags["autoreg.trial"]), tags["autoreg.backend"], tags["autoreg.state"], tags["autoreg.asked"],
         tags["autoreg.record"], str(run.info.run_id),
     )  # fmt: skip
+
+
+def read_result(client: Any, run_id: str) -> dict[str, Any]:
+    """The report that a finished study left on its parent run."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = client.download_artifacts(run_id, RESULT, folder)
+        report: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    return report
 
 
 def source_tags(folder: str) -> dict[str, str]:

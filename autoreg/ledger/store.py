@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.errors import StudyError
-from autoreg.ledger.client import PARENT, record_of, search_runs, source_tags
+from autoreg.ledger.client import PARENT, read_result, record_of, search_runs, source_tags
 from autoreg.ledger.contract import History, StudyHeader
 from autoreg.ledger.runs import (
     ARTIFACT,
@@ -176,7 +176,10 @@ class MlflowLedger:
                 records.setdefault(record.number, record)  # of doubles the smallest run id counts
         tags = parent.data.tags
         drops = json.loads(tags.get("autoreg.drops", "{}"))
-        result = json.loads(tags["autoreg.finished"]) if "autoreg.finished" in tags else None
+        result = None
+        if "autoreg.finished" in tags:
+            report = read_result(self.client, self.run_id)
+            result = {"report": report, "budget": json.loads(tags["autoreg.finished"])}
         return History(records, {str(k): int(v) for k, v in drops.items()}, result)
 
     def predictions(self, record: TrialRecord) -> NDArray[np.float32] | None:
@@ -255,10 +258,10 @@ class MlflowLedger:
             now = int(time.time() * 1000)
             finite = [Metric(k, float(v), now, 0) for k, v in metrics.items() if np.isfinite(v)]
             self.client.log_batch(self.run_id, metrics=finite)
-            self._upload(self.run_id, {RESULT: json.dumps(result, indent=1)})
+            self._upload(self.run_id, {RESULT: json.dumps(result["report"], indent=1)})
             self.client.set_tag(self.run_id, "mlflow.note.content", note[:8000])
             self._tidy()
-            self.client.set_tag(self.run_id, "autoreg.finished", json.dumps(result))
+            self.client.set_tag(self.run_id, "autoreg.finished", json.dumps(result["budget"]))
             self.client.set_terminated(self.run_id, "FINISHED")
 
     def _tidy(self) -> None:

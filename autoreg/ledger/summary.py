@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import suppress
 from typing import Any
 
 from autoreg.errors import StudyError
-from autoreg.ledger.client import PARENT, record_of, search_runs
+from autoreg.ledger.client import PARENT, read_result, record_of, search_runs
 from autoreg.tracking import quiet_client, reaching
 from autoreg.trial import TrialRecord
 
@@ -29,7 +29,8 @@ def read_summary(study_or_run: str) -> dict[str, Any]:
         parent = _find_parent(client, study_or_run)
         runs = search_runs(client, [parent.info.experiment_id], f"tags.`{PARENT}` = '{parent.info.run_id}'")
         tags = parent.data.tags
-        summary: dict[str, Any] = json.loads(tags.get("autoreg.finished", "{}")).get("report", {})
+        finished = "autoreg.finished" in tags
+        summary: dict[str, Any] = read_result(client, parent.info.run_id) if finished else {}
     summary.setdefault("study", tags.get("autoreg.study", ""))
     summary |= {
         "run_id": parent.info.run_id,
@@ -52,23 +53,18 @@ def _row(record: TrialRecord) -> dict[str, Any]:
 
 
 def _find_parent(client: Any, study_or_run: str) -> Any:
+    """The run of that id (or the study it belongs to), else the newest generation of the study of that name."""
     from mlflow.exceptions import MlflowException
 
-    experiment = client.get_experiment_by_name(study_or_run)
-    if experiment is not None:
-        experiments = [experiment.experiment_id]
-    else:
-        try:
-            run = client.get_run(study_or_run)
-            return client.get_run(run.data.tags.get("autoreg.session_of", run.info.run_id))
-        except MlflowException:
-            experiments = [e.experiment_id for e in client.search_experiments()]
+    with suppress(MlflowException):
+        run = client.get_run(study_or_run)
+        return client.get_run(run.data.tags.get("autoreg.session_of", run.info.run_id))
     name = study_or_run.replace("'", "")
-    found = search_runs(
-        client, experiments, f"tags.`autoreg.role` = 'study' and tags.`autoreg.study` = '{name}'"
-    )
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    condition = f"tags.`autoreg.role` = 'study' and tags.`autoreg.study` = '{name}'"
+    found = search_runs(client, experiments, condition)
     if not found:
         raise StudyError(
             f"no study or run '{study_or_run}' in the tracking store; check the name and MLFLOW_TRACKING_URI"
         )
-    return max(found, key=lambda r: (int(r.data.tags.get("autoreg.generation", 0)), r.info.start_time))
+    return max(found, key=lambda r: r.info.start_time)
