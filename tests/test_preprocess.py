@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoreg import serving
-from autoreg.data import encode, fit_preprocessor, load_table, make_split
+from autoreg.data import encode, encode_with, fit_preprocessor, load_table, make_split
 from autoreg.errors import DataError
 from autoreg.serving import LinearMember, Package, Preprocessor
 from autoreg.spec import DataSpec, SplitSpec
@@ -248,6 +248,15 @@ def test_nothing_is_learned_from_other_rows(encoding):
     other.loc[strange, "note"] = "words of other rows"
     one, two = (fit_preprocessor(load(f), rows, encoding) for f in (frame, other))
     assert one.state == two.state
+
+
+def test_the_preprocessing_of_a_fold_can_be_had_with_it():
+    table = load(mixed())
+    fold = make_split(table, SplitSpec(), 0).folds[0]
+    encoded, fitted = encode_with(table, fold, "dense", None)
+    assert np.array_equal(encoded.train.X, encode(table, fold, "dense", None).train.X)
+    assert np.array_equal(fitted.transform(table.features.iloc[fold.score]), encoded.score.X)
+    assert tuple(fitted.state["columns"]) == encoded.columns
 
 
 def test_encode_gives_the_parts_of_a_fold():

@@ -1,6 +1,7 @@
 """The holdout by a stable hash, folds and their stop parts: disjoint, covering, balanced, and the same for ever."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoreg.data import describe_split, load_table, make_split
+from autoreg.data import load_table, make_split
 from autoreg.data.hashing import row_hashes
 from autoreg.data.holdout import hold_out
 from autoreg.errors import DataError
@@ -387,11 +388,26 @@ def test_fifty_thousand_rows_take_about_a_second():
     assert time.process_time() - began < 6
 
 
-def test_a_split_is_described_for_a_person():
-    table = load(normal(300, y=["no", "yes", "no"] * 100))
-    split = make_split(table, SPEC, 0)
-    text = describe_split(split, table)
-    assert f"holdout {len(split.holdout)}" in text
-    assert "fold 4" in text
-    held = (table.target[split.holdout] == 1).sum()
-    assert f"'yes': 100 rows (33.3%), {held} in the holdout" in text
+def weighted(weight, **roles):
+    """The message when a table of these weights is divided."""
+    columns = {"w": weight} | ({"t": np.arange(len(weight))} if "time" in roles else {})
+    with pytest.raises(DataError) as caught:
+        make_split(load(normal(len(weight), **columns), weight="w", **roles), SPEC, 0)
+    return str(caught.value)
+
+
+def test_a_part_in_which_every_row_weighs_nothing_is_refused():
+    late = np.arange(600)
+    told = weighted((late >= 240) * 1.0, time="t")
+    assert re.match("data.weight: all \\d+ rows of the train part of fold 0 have weight 0; leave rows", told)
+    assert "\n" not in told
+    assert "the holdout have weight 0" in weighted((late < 300) * 1.0, time="t")
+    assert "part of fold" in weighted((late % 100 == 0) * 1.0)
+
+
+def test_few_rows_that_count_are_divided():
+    weight = np.zeros(600)
+    weight[np.random.default_rng(0).choice(600, 60, replace=False)] = 1.0
+    split = make_split(load(normal(600, w=weight), weight="w"), SPEC, 0)
+    parts = [split.holdout] + [rows for f in split.folds for rows in (f.train, f.stop, f.score)]
+    assert all(weight[rows].sum() > 0 for rows in parts if len(rows))

@@ -1,7 +1,7 @@
 """Tables: read and judged once, split by a stable rule, encoded fold by fold."""
 
 from autoreg.data.load import load_table
-from autoreg.data.preprocess import encode, fit_preprocessor
-from autoreg.data.split import describe_split, make_split
+from autoreg.data.preprocess import encode, encode_with, fit_preprocessor
+from autoreg.data.split import make_split
 
-__all__ = ["describe_split", "encode", "fit_preprocessor", "load_table", "make_split"]
+__all__ = ["encode", "encode_with", "fit_preprocessor", "load_table", "make_split"]

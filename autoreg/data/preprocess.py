@@ -194,13 +194,20 @@ def encode(table: Table, fold: Fold, encoding: Encoding, weight: Floats | None) 
     Encoded
         ``stop`` and ``score`` are None where the fold has no such rows.
     """
+    return encode_with(table, fold, encoding, weight)[0]
+
+
+def encode_with(
+    table: Table, fold: Fold, encoding: Encoding, weight: Floats | None
+) -> tuple[Encoded, Preprocessor]:
+    """Encode the parts of a fold as ``encode`` does, and hand back the preprocessing that was fitted for it."""
     preprocessor = fit_preprocessor(table, fold.train, encoding)
 
     def part(rows: Rows) -> Part:
         X = preprocessor.transform(table.features.iloc[rows])
         return Part(X, table.target[rows], None if weight is None else np.asarray(weight, np.float64)[rows])
 
-    return Encoded(
+    encoded = Encoded(
         train=part(fold.train),
         stop=part(fold.stop) if len(fold.stop) else None,
         score=part(fold.score) if len(fold.score) else None,
@@ -209,3 +216,4 @@ def encode(table: Table, fold: Fold, encoding: Encoding, weight: Floats | None) 
         task=table.task,
         n_classes=table.n_classes,
     )
+    return encoded, preprocessor

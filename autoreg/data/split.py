@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from autoreg.data.holdout import hold_out
 from autoreg.errors import DataError
 from autoreg.spec import SplitSpec
-from autoreg.trial import Fold, Rows, Split, Table
+from autoreg.trial import Floats, Fold, Rows, Split, Table
 
 FEWEST_STOP_ROWS = 20
 FEWEST_STOP_OF_CLASS = 3
@@ -40,7 +40,8 @@ def make_split(table: Table, spec: SplitSpec, seed: int, rule: Mapping[str, Any]
     Raises
     ------
     DataError
-        Too few rows, groups or times; a fold would train on one class; group and time together.
+        Too few rows, groups or times; a fold would train on one class; a part in which every row weighs 0;
+        group and time together.
     """
     if table.group is not None and table.time is not None:
         raise DataError(
@@ -56,22 +57,9 @@ def make_split(table: Table, spec: SplitSpec, seed: int, rule: Mapping[str, Any]
         stop = _stop(table, train, strata, spec.stop, rng)
         folds.append(Fold(np.setdiff1d(train, stop, assume_unique=True), stop, score))
     _check_classes(table, folds)
-    return Split(search, np.flatnonzero(held), tuple(folds), made)
-
-
-def describe_split(split: Split, table: Table) -> str:
-    """Rows, holdout, folds with their parts, and classes, as some lines for a person."""
-    n = len(table.target)
-    lines = [
-        f"rows     {n}, holdout {len(split.holdout)} ({len(split.holdout) / n:.1%} by {split.rule['mode']})"
-    ]
-    for i, fold in enumerate(split.folds):
-        lines.append(f"fold {i}   train {len(fold.train)}, stop {len(fold.stop)}, score {len(fold.score)}")
-    for code, label in enumerate(table.classes):
-        here = np.flatnonzero(table.target == code)
-        held = len(np.intersect1d(here, split.holdout, assume_unique=True))
-        lines.append(f"class    {label!r}: {len(here)} rows ({len(here) / n:.1%}), {held} in the holdout")
-    return "\n".join(lines)
+    holdout = np.flatnonzero(held)
+    _check_weights(table.weight, folds, holdout)
+    return Split(search, holdout, tuple(folds), made)
 
 
 def _strata(table: Table, folds: int, quantiles: int = QUANTILES) -> Rows:
@@ -198,4 +186,20 @@ def _check_classes(table: Table, folds: list[Fold]) -> None:
             raise DataError(
                 f"data.target: fold {i} would train on class {only!r} alone (folds by {kind}); "
                 "give more rows of the other classes or lower split.folds"
+            )
+
+
+def _check_weights(weight: Floats | None, folds: list[Fold], holdout: Rows) -> None:
+    """Refuse a part in which no row counts: nothing could be learned from it, or judged by it."""
+    if weight is None:
+        return
+    parts = [("the holdout", holdout)]
+    for i, fold in enumerate(folds):
+        named = (("train", fold.train), ("stop", fold.stop), ("score", fold.score))
+        parts += [(f"the {name} part of fold {i}", rows) for name, rows in named]
+    for name, rows in parts:
+        if len(rows) and not weight[rows].sum() > 0:
+            raise DataError(
+                f"data.weight: all {len(rows)} rows of {name} have weight 0; "
+                "leave rows of weight 0 out of the table, give more rows a weight above 0 or lower split.folds"
             )
