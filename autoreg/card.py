@@ -35,7 +35,10 @@ def header(planned: StudyPlan, fresh: bool) -> StudyHeader:
         "schema": json.dumps(schema)[:60_000],
         "profile": json.dumps({"num_rows": len(table.target), "num_elements": table.features.size}),
     }
-    files = {"environment.json": json.dumps(environment(), indent=1), "study.json": _study_text(study)}
+    files = {
+        "environment.json": json.dumps(environment(), indent=1),
+        "study.json": redact(_study_text(study)),
+    }
     if study.text:
         files["study.toml"] = redact(study.text)
     return StudyHeader(

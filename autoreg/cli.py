@@ -192,6 +192,14 @@ def show(study: str, top: int, json: str | None) -> None:
     _report(redact(describe_summary(record, top, where_to_look(record))), record, json)
 
 
+class Stop(KeyboardInterrupt):
+    """A signal asks to stop.
+
+    Of a type of its own: Python ends itself by SIGINT, whatever exit code it is given, once a plain
+    KeyboardInterrupt has passed through code run from text, as named tuples and many imports do.
+    """
+
+
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Turn the first SIGTERM or Ctrl-C into ``Interrupted``; a second one ends the process at once.
@@ -204,7 +212,7 @@ def stoppable() -> Iterator[None]:
         received.append(number)
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, signal.SIG_DFL)
-        raise KeyboardInterrupt
+        raise Stop
 
     if threading.current_thread() is not threading.main_thread():
         yield  # signals reach the main thread alone

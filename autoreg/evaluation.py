@@ -167,17 +167,28 @@ def _evaluate_one(
         if not tally.add(k, data, outcome):
             break
         if reference is not None and 2 <= k + 1 < len(folds):
-            z = paired_z(problem.row_losses(tally.predictions), reference)
+            z = paired_z(problem.row_losses(tally.predictions), reference, problem.weight)
             if z > PRUNE_Z:
                 return tally.result(f"clearly worse than the best after {k + 1} folds (z = {z:.1f})")
     return tally.result()
 
 
-def paired_z(losses: Floats, reference: Floats) -> float:
-    """Mean paired difference of row losses over its standard error; positive when worse; rows both have."""
-    difference = (losses - reference)[np.isfinite(losses) & np.isfinite(reference)]
-    spread = difference.std(ddof=1) if len(difference) > 1 else 0.0
-    return float(difference.mean() / (spread / np.sqrt(len(difference)))) if spread > 0 else 0.0
+def paired_z(losses: Floats, reference: Floats, weight: Floats | None = None) -> float:
+    """Weighted mean paired difference of row losses over its standard error; positive when worse; rows both have."""
+    both = np.isfinite(losses) & np.isfinite(reference)
+    difference = (losses - reference)[both]
+    mean, se = mean_and_se(difference, None if weight is None else weight[both])
+    return mean / se if se > 0 else 0.0
+
+
+def mean_and_se(values: Floats, weight: Floats | None = None) -> tuple[float, float]:
+    """Weighted mean of row values and its standard error, ``sqrt(sum w^2 (v - mean)^2) / sum w`` (ratio estimator)."""
+    n = len(values)
+    w = np.ones(n) if weight is None else np.asarray(weight, np.float64)
+    if n < 2 or w.sum() <= 0:
+        return float("nan"), float("nan")
+    mean = float(np.average(values, weights=w))
+    return mean, float(np.sqrt(n / (n - 1) * np.sum((w * (values - mean)) ** 2)) / w.sum())
 
 
 class _Tally:
@@ -191,7 +202,7 @@ class _Tally:
         self.losses: list[float] = []
         self.scores: list[float] = []
         self.train_scores: list[float] = []
-        self.row_scores: list[Floats | None] = []
+        self.row_scores: list[tuple[Floats, Floats | None]] = []
         self.seconds = 0.0
         self.failure = ""
 
@@ -224,14 +235,21 @@ class _Tally:
         weight = None if self.problem.weight is None else self.problem.weight[fold.score]
         self.losses.append(float(np.average(loss_rows(data.task, y, predictions), weights=weight)))
         self.scores.append(metric(y, predictions, _plain(self.problem, fold.score)))
-        self.row_scores.append(metric.row_values(y, predictions))
+        values = metric.row_values(y, predictions)
+        if values is not None:
+            self.row_scores.append((values, _plain(self.problem, fold.score)))
 
     def result(self, pruned: str = "") -> TrialResult:
         """The configuration's result over the folds it went through."""
         if self.failure:
             return TrialResult(State.FAILED, self.params, seconds=self.seconds, reason=self.failure)
+        if not np.isfinite(self.losses).all():
+            reason = "the loss is not finite"
+            return TrialResult(State.FAILED, self.params, seconds=self.seconds, reason=reason)
         losses = self.problem.row_losses(self.predictions)
-        losses = losses[np.isfinite(losses)]
+        known = np.isfinite(losses)
+        weight = None if self.problem.weight is None else self.problem.weight[known]
+        loss_se = mean_and_se(losses[known], weight)[1]
         hidden = np.setdiff1d(self.problem.split.search, self.problem.kept_rows())
         self.predictions[hidden] = np.nan
         return TrialResult(
@@ -239,7 +257,7 @@ class _Tally:
             {**self.params, **self.fits[0].params},
             self.fits[0].native,
             loss=float(np.mean(self.losses)),
-            loss_se=float(losses.std(ddof=1) / np.sqrt(len(losses))),
+            loss_se=loss_se,
             fold_losses=tuple(self.losses),
             cv=_mean(self.scores),
             cv_se=self._score_se(),
@@ -254,10 +272,13 @@ class _Tally:
 
     def _score_se(self) -> float:
         """Standard error over rows where the metric is a mean over rows, else over folds."""
-        known = [r for r in self.row_scores if r is not None]
-        values = np.concatenate(known) if known else np.asarray(self.scores)
-        values = values[np.isfinite(values)]
-        return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+        if not self.row_scores:
+            return mean_and_se(np.asarray([v for v in self.scores if np.isfinite(v)]))[1]
+        values = np.concatenate([v for v, _ in self.row_scores])
+        plain = self.problem.table.weight is None
+        return mean_and_se(
+            values, None if plain else np.concatenate([w for _, w in self.row_scores if w is not None])
+        )[1]
 
 
 def _mean(values: list[float]) -> float:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from autoreg.errors import DataError, StudyError
 from autoreg.secrets import redact
 from autoreg.serving import Package
-from autoreg.tracking import quiet_client, reaching
+from autoreg.tracking import found_or_none, quiet_client, reaching
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,11 +84,7 @@ def register(package: Package, registration: Registration) -> dict[str, Any]:
 
 
 def _existing(client: Any, registration: Registration) -> str | None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.get_registered_model(registration.model)
-    except MlflowException:
+    if found_or_none(client.get_registered_model, registration.model) is None:
         return None
     name = registration.model.replace("'", "''")
     versions = client.search_model_versions(f"name = '{name}' and run_id = '{registration.run_id}'")

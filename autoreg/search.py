@@ -107,8 +107,12 @@ class Search:
             for name, numbers in self._blocks():
                 self._run_block(self.arms[name], numbers)
             self._settle(max(self.owner, default=-1))
+            if len(self.records) < self.spec.trials:
+                self.stopped_by = "space" if all(arm.left == 0 for arm in self.arms.values()) else "timeout"
         except OutOfTime:
             self.stopped_by = "timeout"
+            while self.told + 1 in self.finished:
+                self._settle(self.told + 1)
         finally:
             self.executor.close()
         self.ledger.flush()
@@ -135,14 +139,13 @@ class Search:
         """Whether a backend is out; a block that cannot fit the time left puts it out while others still fit."""
         if name in self.drops:
             return number >= self.drops[name]
-        numbers = range(number, number + size)
-        if all(n in self.history.records for n in numbers):
-            return False
+        if any(n in self.history.records for n in range(number, number + size)):
+            return False  # begun before: it was not dropped then
         if self.time_left() <= 0:
             raise OutOfTime
         if self._expected(name, size) <= self.time_left():
             return False
-        others = [other for other in self.arms if other != name and other not in self.drops]
+        others = [o for o, arm in self.arms.items() if o != name and o not in self.drops and arm.left != 0]
         if not any(self._expected(other, self.block) <= self.time_left() for other in others):
             return False  # nothing fits: go on until the time is up, and let a longer run go on from there
         self.drops[name] = number
@@ -195,10 +198,13 @@ class Search:
         self.executor.submit(Work(tuple(numbers), name, candidates, self._incumbent(arm)))
 
     def _incumbent(self, arm: Arm) -> NDArray[np.float32] | None:
-        """Predictions of the backend's best trial so far, to prune against."""
+        """Predictions of the backend's best trial so far, to prune against; fetched once when it was looked up."""
         if not self.spec.prune or arm.best is None or arm.backend.batched:
             return None
-        return self.ledger.predictions(arm.best)
+        if arm.best.result.predictions is None:
+            fetched = self.ledger.predictions(arm.best)
+            arm.best = replace(arm.best, result=replace(arm.best.result, predictions=fetched))
+        return arm.best.result.predictions
 
     # -- results -----------------------------------------------------------------------------------------------
 
@@ -215,16 +221,9 @@ class Search:
             better = arm.best is None or record.result.loss < arm.best.result.loss
             if record.result.state is State.COMPLETE and better:
                 arm.best = record
-            self.records[n] = self._light(record, arm)
+            self.records[n] = _without_arrays(record)  # a study holds hundreds; only the best keeps its own
             self.told = n
             self.watch.trial(record, replayed)
-
-    def _light(self, record: TrialRecord, arm: Arm) -> TrialRecord:
-        """A record without its arrays, unless it is its backend's best: a study holds hundreds."""
-        for n, old in self.records.items():
-            if old.backend == record.backend and old.result.predictions is not None and old is not arm.best:
-                self.records[n] = _without_arrays(old)
-        return record if record is arm.best else _without_arrays(record)
 
     def _take(self, done: Done) -> None:
         """Record a finished task in the ledger. A trial that was there already keeps what is there."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import random
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import optuna
 
 OFF_ZONE = 0.5
+SMALL = 64
+"""Spaces of at most so many configurations are tried one by one, whatever the sampler."""
 
 
 def derive_seed(*parts: object) -> int:
@@ -209,13 +212,23 @@ class Proposer:
         self.distributions = {key: _distribution(d) for key, d in space.searched.items()}
         self.study = optuna.create_study(direction="minimize")
         self.asked = 0
-        self._grid = space.grid() if sampler == "grid" else None
+        self._list = self._listed()
+
+    def _listed(self) -> list[dict[str, Scalar]] | None:
+        """All configurations in the order of trial: a grid's own, or a small space's shuffled behind its default."""
+        if self.sampler == "grid":
+            return [self.space.fill(chosen) for chosen in self.space.grid()]
+        if self.space.size is None or self.space.size > SMALL:
+            return None
+        every = [self.space.fill(chosen) for chosen in self.space.grid()]
+        random.Random(derive_seed(self.seed, self.name, "order")).shuffle(every)
+        first = dict(self.space.default)
+        return [first, *(configuration for configuration in every if configuration != first)]
 
     @property
     def capacity(self) -> int | None:
         """Number of trials after which there is nothing new to try; None when there always is."""
-        size = self.space.size
-        return size if size is None or self._grid is not None else size + 1
+        return None if self._list is None else len(self._list)
 
     def ask(self, number: int, recorded: Params | None = None, shared: Params | None = None) -> Asked:
         """Propose trial ``number``.
@@ -230,13 +243,10 @@ class Proposer:
             Values that the trials of one block share.
         """
         first, self.asked = self.asked == 0, self.asked + 1
-        if self._grid is not None:
-            combination = next(self._grid)
-            return Asked(self.space.fill(combination), combination)
+        if self._list is not None:
+            return Asked(dict(self._list[self.asked - 1]), {})
         if first:
             return Asked(dict(self.space.default), {})
-        if not self.distributions:
-            return Asked(self.space.fill({}), {})
         fixed = dict(recorded) if recorded else self._encoded(shared or {})
         if fixed:
             self.study.enqueue_trial(fixed)

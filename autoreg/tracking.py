@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,26 @@ def quiet_client() -> Any:
         return mlflow.MlflowClient()
 
 
+def found_or_none(get: Callable[..., Any], *key: str) -> Any:
+    """What a getter of the client finds, or None where there is no such thing; other errors are raised."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return get(*key)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def canonical(uri: str) -> str:
+    """A store's address, the same from whatever folder a SQLite file is named."""
+    if not uri.startswith("sqlite:///"):
+        return uri
+    place, mark, options = uri.removeprefix("sqlite:///").partition("?")
+    return f"sqlite:///{Path(place).resolve()}{mark}{options}"
+
+
 def _create_database(place: Path) -> None:
     """Make a new SQLite store beside its place and link it in when it is whole.
 
@@ -52,8 +72,12 @@ def _create_database(place: Path) -> None:
     try:
         _initialize_tables(engine)  # type: ignore[no-untyped-call]
         engine.dispose()
-        with suppress(FileExistsError):  # another process was faster: its store counts
+        try:
             os.link(draft, place)
+        except FileExistsError:
+            pass  # another process was faster: its store counts
+        except OSError:  # a file system without hard links
+            os.replace(draft, place)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -70,7 +94,7 @@ def reaching(uri: str) -> Iterator[None]:
             raise
         first = redact(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
         raise TrackingUnavailable(
-            f"the tracking store {redact(uri)} cannot be used: {first[:300]}; finished trials are kept, run again to resume"
+            f"the tracking store {redact(uri)} cannot be used: {first[:300]}; what is recorded is kept, run again to resume"
         ) from error
 
 

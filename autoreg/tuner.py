@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +17,7 @@ from autoreg.backends import FitFailure, FitJob
 from autoreg.card import describe
 from autoreg.card import header as study_header
 from autoreg.data import encode, fit_preprocessor
-from autoreg.errors import Interrupted, NoTrialCompleted
+from autoreg.errors import AutoregError, Interrupted, NoTrialCompleted
 from autoreg.executor import SerialExecutor
 from autoreg.ledger import Ledger, MemoryLedger, MlflowLedger, study_lock
 from autoreg.planning import StudyPlan, plan
@@ -27,6 +27,7 @@ from autoreg.selection import Estimate, choose, estimate, stopping_point
 from autoreg.serving import Package
 from autoreg.space import Proposer, derive_seed
 from autoreg.spec import Study
+from autoreg.tracking import canonical
 from autoreg.trial import Fold, State, TrialRecord, Watch
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def tune(
         watch.say(note)
     ledger: Ledger = MemoryLedger() if tracking == "off" else MlflowLedger()
     store = getattr(ledger, "uri", "")
-    lock = study_lock(store, planned.digest, planned.study.name) if store else nullcontext()
+    lock = study_lock(canonical(store), planned.digest, planned.study.name) if store else nullcontext()
     with lock:
         return _Run(planned, ledger, watch, began).go(fresh)
 
@@ -125,26 +126,24 @@ class _Run:
 
     def go(self, fresh: bool) -> TuneResult:
         """Skip, or search and finish."""
-        header = study_header(self.plan, fresh)
-        history = self.ledger.begin(header)
-        if history.result is not None and self._covered(history.result):
-            self.watch.say(
-                "this study is finished already; --fresh starts it anew, more --trials continue it"
-            )
-            return TuneResult("skipped", history.result["report"])
-        self.ledger.resume()
         with self._left_tidy():
+            history = self.ledger.begin(study_header(self.plan, fresh))
+            if history.result is not None and self._covered(history.result["budget"]):
+                self.watch.say(
+                    "this study is finished already; --fresh starts it anew, more --trials continue it"
+                )
+                self.ledger.settle()
+                return TuneResult("skipped", history.result["report"])
+            self.ledger.resume()
             search = self._search(history)
             records = search.run()
-            searched = time.monotonic()
-            return self._conclude(records, search.stopped_by, searched)
+            return self._conclude(records, search.stopped_by, history.looks)
 
-    def _covered(self, finished: Mapping[str, Any]) -> bool:
+    def _covered(self, had: Mapping[str, Any]) -> bool:
         """Whether a finished study has had at least the budget asked for now."""
-        budget = finished["budget"]
-        if budget["stopped_by"] == "timeout":
-            return bool(budget["timeout"] >= self.spec.timeout or budget["trials"] >= self.spec.trials)
-        return bool(budget["trials"] >= self.spec.trials)
+        if had["stopped_by"] == "space" or had["trials"] >= self.spec.trials:
+            return True
+        return bool(had["stopped_by"] == "timeout" and had["timeout"] >= self.spec.timeout)
 
     def _search(self, history: Any) -> Search:
         limit = SEARCH_SHARE * self.spec.timeout
@@ -167,20 +166,21 @@ class _Run:
         try:
             yield
         except KeyboardInterrupt:
-            self.ledger.abandon("KILLED")
+            with suppress(AutoregError):
+                self.ledger.abandon("KILLED")
             raise Interrupted(
                 "stopped; finished trials are kept: run the same command again to resume"
             ) from None
-        except Interrupted:
-            self.ledger.abandon("KILLED")
-            raise
-        except NoTrialCompleted:
-            self.ledger.abandon("FAILED")
+        except BaseException as error:
+            # What ended the study is what is told, also where its run cannot be marked any more.
+            with suppress(AutoregError):
+                self.ledger.abandon("KILLED" if isinstance(error, Interrupted) else "FAILED")
             raise
 
     # -- after the search --------------------------------------------------------------------------------------
 
-    def _conclude(self, records: list[TrialRecord], stopped_by: str, searched: float) -> TuneResult:
+    def _conclude(self, records: list[TrialRecord], stopped_by: str, looks: int) -> TuneResult:
+        searched = time.monotonic()
         winner = choose(records, {name: b.rank for name, b in self.plan.backends.items()})
         self.watch.stage("refit")
         package = self._refit(winner)
@@ -192,8 +192,8 @@ class _Run:
         self.watch.stage("register")
         model = self._register(package, winner, judged) if self.ledger.run_id else None
         report = self._report(records, winner, judged, model, (searched, refitted))
-        had = len(records) if stopped_by == "timeout" else self.spec.trials
-        budget = {"trials": had, "timeout": self.spec.timeout, "stopped_by": stopped_by}
+        report["estimate"]["looks"] = looks + 1
+        budget = {"trials": len(records), "timeout": self.spec.timeout, "stopped_by": stopped_by}
         metrics = _parent_metrics(judged, winner, report)
         self.ledger.finish({"report": report, "budget": budget}, metrics, describe(self.plan, winner, judged))
         return TuneResult("tuned", report, package)

@@ -150,8 +150,22 @@ def test_ctrl_c_and_sigterm_leave_nothing_running_and_resume(tmp_path):
         assert running.returncode == code, words
         assert "Traceback" not in words
         assert "resume" in words
-        found = len(trial_table(tmp_path))
-        assert found > 0
+        assert trial_table(tmp_path)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_while_it_starts_the_code_is_the_same(tmp_path, signum, code):
+    (tmp_path / "study.toml").write_text(STUDY.format(trials=400))
+    for wait in (1.0, 1.6, 2.2):
+        command = [sys.executable, "-m", "autoreg", "tune", "study.toml"]
+        running = subprocess.Popen(
+            command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        )
+        time.sleep(wait)
+        running.send_signal(signum)
+        _, words = running.communicate(timeout=25)
+        assert running.returncode == code, words
+        assert "Traceback" not in words
 
 
 def _trials(folder):

@@ -1,5 +1,7 @@
 """The loop itself: who is next, what is told when, what time and the ledger do to it."""
 
+from dataclasses import replace
+
 import pytest
 
 from autoreg.evaluation import OutOfTime
@@ -150,6 +152,56 @@ def test_a_backend_whose_next_block_cannot_fit_is_dropped_and_stays_dropped_on_r
     assert [r.backend for r in records].count("sklearn") == 10
     history = History(dict(ledger.history.records), ledger.history.drops)
     assert told(search(planned, history=history).run()) == told(records)
+
+
+@pytest.mark.parametrize("kept", [3, 5, 12])
+def test_what_the_ledger_holds_is_told_also_when_the_time_is_up(planned, kept):
+    ledger = MemoryLedger()
+    whole = told(search(planned, ledger=ledger).run())
+    history = History({n: r for n, r in ledger.history.records.items() if n < kept})
+    running = search(planned, history=history, time_left=lambda: 0.0)
+    assert told(running.run()) == whole[:kept]
+    assert running.stopped_by == ("timeout" if kept < 12 else "trials")
+
+
+def test_no_backend_is_dropped_for_one_with_nothing_left_to_try(planned):
+    slow = Slow(planned.problem, planned.backends, lambda: True)
+    running = search(planned, time_left=lambda: 50.0, executor=slow)
+    running.arms["sklearn"].proposer._list = [planned.defaults["sklearn"]]
+    records = running.run()
+    assert not running.drops
+    assert [r.backend for r in records].count("xgboost") == 11
+
+
+def test_a_block_that_was_begun_is_never_dropped(planned):
+    ledger = MemoryLedger()
+    whole = told(search(planned, ledger=ledger).run())
+    history = History({n: r for n, r in ledger.history.records.items() if n not in (3, 5, 7, 10, 11)})
+    slow = Slow(planned.problem, planned.backends, lambda: True)
+    again = search(planned, history=history, time_left=lambda: 150.0, executor=slow).run()
+    assert told(again)[:10] == whole[:10]
+
+
+def test_the_incumbent_is_fetched_once_after_a_resume(planned):
+    class Counting(MemoryLedger):
+        def __init__(self):
+            super().__init__()
+            self.fetched = []
+
+        def predictions(self, record):
+            self.fetched.append(record.number)
+            return first.history.records[record.number].result.predictions
+
+    first = MemoryLedger()
+    search(planned, ledger=first).run()
+    bare = {
+        n: replace(r, result=replace(r.result, predictions=None))
+        for n, r in first.history.records.items()
+        if n < 6
+    }
+    ledger = Counting()
+    search(planned, history=History(bare), ledger=ledger).run()
+    assert len(ledger.fetched) == len(set(ledger.fetched)) <= 4
 
 
 def test_a_crash_in_an_executor_is_loud_and_closes_it(planned):

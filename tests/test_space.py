@@ -100,6 +100,19 @@ def test_a_grid_tries_every_combination_once_and_no_default():
     assert sorted(seen) == [(a, b) for a in (2, 4) for b in (0.1, 0.2, 0.3)]
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_small_space_is_tried_whole_the_default_first(sampler):
+    pinned = {n: d for n, d in space().default.items() if n not in ("eta", "max_depth")}
+    given = {**pinned, "max_depth": Choice((2, 4, 6)), "eta": Choice((0.1, 0.3))}
+    proposer = Proposer(space(given), sampler, 0, "xgboost")
+    assert proposer.capacity == 6
+    seen = [(p["max_depth"], p["eta"]) for p in (proposer.ask(n).params for n in range(6))]
+    assert seen[0] == (6, 0.3)
+    assert len(set(seen)) == 6
+    again = Proposer(space(given), sampler, 0, "xgboost")
+    assert [(p["max_depth"], p["eta"]) for p in (again.ask(n).params for n in range(6))] == seen
+
+
 def test_a_grid_over_a_range_is_refused():
     with pytest.raises(StudyError, match="eta.*grid needs a list"):
         space({"eta": Range(0.1, 0.3)}, "grid")

@@ -1,12 +1,16 @@
 """The straight line on a real store: search, ledger, replay, selection, registry."""
 
+import functools
+import http.server
 import math
+import threading
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_breast_cancer
 
 from autoreg import tune
-from autoreg.errors import Interrupted, NoTrialCompleted, StudyError
+from autoreg.errors import Interrupted, NoTrialCompleted, StudyError, UsageError
 from autoreg.ledger import read_summary
 from autoreg.registry import load_package
 from autoreg.spec import parse_study
@@ -27,6 +31,11 @@ BASE = {
 
 def study(**search):
     return parse_study({**BASE, "search": {**BASE["search"], **search}})
+
+
+class QuietFiles(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
 
 
 class Stopper:
@@ -87,8 +96,6 @@ def test_a_study_from_table_to_alias(store):
 
 
 def test_the_registered_model_predicts_raw_rows_as_in_process(store):
-    from sklearn.datasets import load_breast_cancer
-
     result = tune(study(trials=4))
     frame = load_breast_cancer(as_frame=True).data.head(40)
     loaded = load_package("models:/cancer@champion")
@@ -174,6 +181,60 @@ def test_a_run_of_mlflow_run_is_adopted_and_a_later_one_links_to_it(store, monke
     monkeypatch.setenv("MLFLOW_RUN_ID", second)
     assert tune(study(trials=6)).as_json()["run_id"] == first
     assert store.get_run(second).data.tags["autoreg.session_of"] == first
+
+
+def test_runs_that_are_not_trials_are_left_alone(store):
+    with pytest.raises(Interrupted):
+        tune(study(), watch=Stopper(2))
+    summary = read_summary("cancer")
+    mine = store.create_run(
+        summary["experiment_id"], tags={"mlflow.parentRunId": summary["run_id"]}
+    ).info.run_id
+    tune(study())
+    assert store.get_run(mine).info.lifecycle_stage == "active"
+
+
+def test_a_kill_between_finishing_and_ending_the_run_is_mended(store):
+    first = tune(study(trials=4)).as_json()
+    store.update_run(first["run_id"], status="RUNNING")
+    assert tune(study(trials=4)).as_json()["status"] == "skipped"
+    assert store.get_run(first["run_id"]).info.status == "FINISHED"
+
+
+def test_a_parent_that_was_never_described_is_described(store):
+    first = tune(study(trials=4)).as_json()
+    store.delete_tag(first["run_id"], "autoreg.described")
+    tune(study(trials=5))
+    run = store.get_run(first["run_id"])
+    assert run.data.tags["autoreg.described"] == "true"
+    assert run.data.params["autoreg.task"] == "binary"
+
+
+def test_every_look_at_the_holdout_is_counted(store):
+    assert [tune(study(trials=n)).as_json()["estimate"]["looks"] for n in (4, 6)] == [1, 2]
+
+
+def test_a_password_in_a_source_is_nowhere_in_the_store(store, tmp_path):
+    load_breast_cancer(as_frame=True).frame.iloc[:, -6:].to_csv(tmp_path / "t.csv", index=False)
+    handler = functools.partial(QuietFiles, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        source = f"http://ada:s3cretpw@127.0.0.1:{server.server_address[1]}/t.csv"
+        raw = {**BASE, "data": {"target": "target", "source": source}}
+        result = tune(parse_study({**raw, "search": {**BASE["search"], "trials": 2}})).as_json()
+        server.shutdown()
+    assert result["status"] == "tuned"
+    held = [p for p in tmp_path.rglob("*") if p.is_file() and b"s3cretpw" in p.read_bytes()]
+    assert not held
+
+
+def test_an_unknown_run_or_experiment_to_adopt_is_said(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "4711")
+    with pytest.raises(UsageError, match="MLFLOW_EXPERIMENT_ID"):
+        tune(study(trials=2))
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    with pytest.raises(UsageError, match="MLFLOW_RUN_ID"):
+        tune(study(trials=2))
 
 
 def test_the_commit_of_the_study_is_noted(store, tmp_path):

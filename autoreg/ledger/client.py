@@ -39,6 +39,21 @@ def record_of(run: Any) -> TrialRecord | None:
     )  # fmt: skip
 
 
+def records_by_number(runs: Sequence[Any]) -> dict[int, TrialRecord]:
+    """Finished trials by number; unfinished runs are ignored, of doubles the smallest run id counts."""
+    records: dict[int, TrialRecord] = {}
+    for run in sorted(runs, key=lambda r: str(r.info.run_id)):
+        record = record_of(run)
+        if record is not None:
+            records.setdefault(record.number, record)
+    return records
+
+
+def generation_of(run: Any) -> int:
+    """Which generation of its study a parent run is."""
+    return int(run.data.tags.get("autoreg.generation", 0))
+
+
 def read_result(client: Any, run_id: str) -> dict[str, Any]:
     """The report that a finished study left on its parent run."""
     with tempfile.TemporaryDirectory() as folder:

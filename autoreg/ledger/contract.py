@@ -61,12 +61,15 @@ class History:
     drops : dict of str to int
         Backends that were dropped, with the first trial number that no longer is theirs.
     result : dict or None
-        The contract's JSON of a finished study, with its budget under ``budget``.
+        ``report`` (the contract's JSON) and ``budget`` of a finished study.
+    looks : int
+        How often the holdout was looked at before.
     """
 
     records: dict[int, TrialRecord] = field(default_factory=dict)
     drops: dict[str, int] = field(default_factory=dict)
     result: dict[str, Any] | None = None
+    looks: int = 0
 
 
 class Ledger(Protocol):
@@ -96,6 +99,9 @@ class Ledger(Protocol):
 
     def finish(self, result: dict[str, Any], metrics: Mapping[str, float], note: str) -> None:
         """Mark the study as finished; ``note`` (Markdown) describes it to whoever opens it."""
+
+    def settle(self) -> None:
+        """Say of a finished study that it is finished, where a crash left its run open."""
 
     def abandon(self, status: str) -> None:
         """Leave an unfinished study in a state that says so ("KILLED" or "FAILED")."""
@@ -133,6 +139,9 @@ class MemoryLedger:
     def finish(self, result: dict[str, Any], metrics: Mapping[str, float], note: str) -> None:
         """See ``Ledger``."""
         self.history.result = result
+
+    def settle(self) -> None:
+        """See ``Ledger``."""
 
     def abandon(self, status: str) -> None:
         """See ``Ledger``."""

@@ -13,8 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoreg.errors import StudyError
-from autoreg.ledger.client import PARENT, read_result, record_of, search_runs, source_tags
+from autoreg.errors import StudyError, UsageError
+from autoreg.ledger.client import (
+    PARENT,
+    generation_of,
+    read_result,
+    records_by_number,
+    search_runs,
+    source_tags,
+)
 from autoreg.ledger.contract import History, StudyHeader
 from autoreg.ledger.runs import (
     ARTIFACT,
@@ -29,10 +36,12 @@ from autoreg.ledger.runs import (
 )
 from autoreg.ledger.runs import pack as pack_record
 from autoreg.ledger.writer import Writer
-from autoreg.tracking import quiet_client, reaching
+from autoreg.tracking import found_or_none, quiet_client, reaching
 from autoreg.trial import TrialRecord
 
 BATCH = 1000
+DRAIN_SECONDS = 10.0
+"""How long a stopped study waits for trials that are on their way to the store."""
 
 
 class MlflowLedger:
@@ -64,22 +73,19 @@ class MlflowLedger:
             parents = self._runs(
                 f"tags.`autoreg.digest` = '{header.digest}' and tags.`autoreg.role` = 'study'"
             )
-            parents.sort(
-                key=lambda r: (
-                    int(r.data.tags.get("autoreg.generation", 0)),
-                    r.info.start_time,
-                    r.info.run_id,
-                )
-            )
-            last = int(parents[-1].data.tags["autoreg.generation"]) if parents else -1
+            parents.sort(key=lambda r: (generation_of(r), r.info.start_time, r.info.run_id))
+            last = generation_of(parents[-1]) if parents else -1
             if parents and not header.fresh:
-                parent = next(r for r in parents if int(r.data.tags["autoreg.generation"]) == last)
+                parent = next(r for r in parents if generation_of(r) == last)
                 self.run_id, self.generation = parent.info.run_id, last
                 self._adopt_session()
+                if "autoreg.described" not in parent.data.tags:
+                    self._describe(self.run_id, header)
                 history = self._history(parent)
             else:
                 self.generation = last + 1
                 self.run_id = self._create_parent(header)
+                self._describe(self.run_id, header)
                 history = History()
         self.writer = Writer(self._write)
         return history
@@ -90,12 +96,21 @@ class MlflowLedger:
             self.client.update_run(self.run_id, status="RUNNING")
 
     def _experiment(self, name: str) -> str:
-        adopted = os.environ.get("MLFLOW_RUN_ID")
+        adopted, wanted = os.environ.get("MLFLOW_RUN_ID"), os.environ.get("MLFLOW_EXPERIMENT_ID")
         if adopted:
-            return str(self.client.get_run(adopted).info.experiment_id)
-        wanted = os.environ.get("MLFLOW_EXPERIMENT_ID")
+            run = found_or_none(self.client.get_run, adopted)
+            if run is None:
+                raise UsageError(
+                    f"MLFLOW_RUN_ID: the tracking store has no run '{adopted}'; unset it or correct it"
+                )
+            return str(run.info.experiment_id)
         if wanted:
-            return str(self.client.get_experiment(wanted).experiment_id)
+            experiment = found_or_none(self.client.get_experiment, wanted)
+            if experiment is None:
+                raise UsageError(
+                    f"MLFLOW_EXPERIMENT_ID: the tracking store has no experiment '{wanted}'; unset it or correct it"
+                )
+            return str(experiment.experiment_id)
         found = self.client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage != "active":
             raise StudyError(
@@ -116,16 +131,13 @@ class MlflowLedger:
         tags = self._study_tags(header)
         adopted = os.environ.get("MLFLOW_RUN_ID")
         if adopted:
-            for key, value in tags.items():
-                self.client.set_tag(adopted, key, value)
-            run_id = adopted
-        else:
-            run = self.client.create_run(
-                self.experiment_id, tags={**self.common, **tags}, run_name=header.name
-            )
-            run_id = str(run.info.run_id)
-        self._describe(run_id, header)
-        return run_id
+            from mlflow.entities import RunTag
+
+            # In one call: a kill between two tags would leave half a parent.
+            self.client.log_batch(adopted, tags=[RunTag(key, value) for key, value in tags.items()])
+            return adopted
+        run = self.client.create_run(self.experiment_id, tags={**self.common, **tags}, run_name=header.name)
+        return str(run.info.run_id)
 
     def _study_tags(self, header: StudyHeader) -> dict[str, str]:
         return {
@@ -149,6 +161,7 @@ class MlflowLedger:
                 run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
             )
         self._upload(run_id, header.files)
+        self.client.set_tag(run_id, "autoreg.described", "true")
 
     def _adopt_session(self) -> None:
         """A run that was started for a study which already has its parent links to it."""
@@ -169,18 +182,15 @@ class MlflowLedger:
         return self._runs(f"tags.`{PARENT}` = '{self.run_id}'")
 
     def _history(self, parent: Any) -> History:
-        records: dict[int, TrialRecord] = {}
-        for run in sorted(self._children(), key=lambda r: str(r.info.run_id)):
-            record = record_of(run)
-            if record is not None:
-                records.setdefault(record.number, record)  # of doubles the smallest run id counts
+        records = records_by_number(self._children())
         tags = parent.data.tags
         drops = json.loads(tags.get("autoreg.drops", "{}"))
         result = None
         if "autoreg.finished" in tags:
             report = read_result(self.client, self.run_id)
             result = {"report": report, "budget": json.loads(tags["autoreg.finished"])}
-        return History(records, {str(k): int(v) for k, v in drops.items()}, result)
+        looks = int(tags.get("autoreg.holdout_looks", 0))
+        return History(records, {str(k): int(v) for k, v in drops.items()}, result, looks)
 
     def predictions(self, record: TrialRecord) -> NDArray[np.float32] | None:
         """Out-of-fold predictions of a finished trial; fetched from its run when they are not in memory."""
@@ -261,23 +271,36 @@ class MlflowLedger:
             self._upload(self.run_id, {RESULT: json.dumps(result["report"], indent=1)})
             self.client.set_tag(self.run_id, "mlflow.note.content", note[:8000])
             self._tidy()
+            self.client.set_tag(
+                self.run_id, "autoreg.holdout_looks", str(result["report"]["estimate"]["looks"])
+            )
             self.client.set_tag(self.run_id, "autoreg.finished", json.dumps(result["budget"]))
             self.client.set_terminated(self.run_id, "FINISHED")
 
     def _tidy(self) -> None:
+        """Delete what is left of trials that a crash cut short, and doubles; runs that are not trials stay."""
         seen: set[str] = set()
         for run in sorted(self._children(), key=lambda r: str(r.info.run_id)):
+            if "autoreg.trial" not in run.data.tags:
+                continue
             uid = run.data.tags.get("autoreg.uid", "")
             if run.info.status == "RUNNING" or uid in seen:
                 self.client.delete_run(run.info.run_id)
             else:
                 seen.add(uid)
 
+    def settle(self) -> None:
+        """Say of a finished study that it is finished, where a crash left its run open."""
+        with reaching(self.uri):
+            if self.client.get_run(self.run_id).info.status != "FINISHED":
+                self.client.set_terminated(self.run_id, "FINISHED")
+
     def abandon(self, status: str) -> None:
-        """Leave an unfinished study in a state that says so."""
-        if self.run_id:
-            with reaching(self.uri):
-                self.flush()
+        """Leave an unfinished study in a state that says so; waits no longer than a stopped process may."""
+        if not self.run_id:
+            return
+        with reaching(self.uri):
+            if self.writer is None or self.writer.drain(DRAIN_SECONDS):
                 self.client.set_terminated(self.run_id, status)
 
     def _upload(self, run_id: str, files: Mapping[str, str]) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from autoreg.errors import StudyError
-from autoreg.ledger.client import PARENT, read_result, record_of, search_runs
-from autoreg.tracking import quiet_client, reaching
+from autoreg.ledger.client import PARENT, generation_of, read_result, records_by_number, search_runs
+from autoreg.tracking import found_or_none, quiet_client, reaching
 from autoreg.trial import TrialRecord
 
 
@@ -38,7 +37,7 @@ def read_summary(study_or_run: str) -> dict[str, Any]:
         "run_status": parent.info.status,
     }
     summary.setdefault("metric", tags.get("autoreg.metric", ""))
-    records = {r.number: r for r in map(record_of, runs) if r is not None}
+    records = records_by_number(runs)
     summary["trials_table"] = [_row(records[n]) for n in sorted(records)]
     return summary
 
@@ -54,17 +53,14 @@ def _row(record: TrialRecord) -> dict[str, Any]:
 
 def _find_parent(client: Any, study_or_run: str) -> Any:
     """The run of that id (or the study it belongs to), else the newest generation of the study of that name."""
-    from mlflow.exceptions import MlflowException
-
-    with suppress(MlflowException):
-        run = client.get_run(study_or_run)
+    run = found_or_none(client.get_run, study_or_run)
+    if run is not None:
         return client.get_run(run.data.tags.get("autoreg.session_of", run.info.run_id))
-    name = study_or_run.replace("'", "")
     experiments = [e.experiment_id for e in client.search_experiments()]
-    condition = f"tags.`autoreg.role` = 'study' and tags.`autoreg.study` = '{name}'"
-    found = search_runs(client, experiments, condition)
+    parents = search_runs(client, experiments, "tags.`autoreg.role` = 'study'")
+    found = [r for r in parents if r.data.tags.get("autoreg.study") == study_or_run]
     if not found:
         raise StudyError(
             f"no study or run '{study_or_run}' in the tracking store; check the name and MLFLOW_TRACKING_URI"
         )
-    return max(found, key=lambda r: r.info.start_time)
+    return max(found, key=lambda r: (r.info.start_time, generation_of(r)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +45,13 @@ class Writer:
         """Return when the queue is empty."""
         self.queue.join()
         self.check()
+
+    def drain(self, seconds: float) -> bool:
+        """Wait for the queue to empty, at most so long; whether everything was written."""
+        deadline = time.monotonic() + seconds
+        while self.queue.unfinished_tasks and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return not self.queue.unfinished_tasks and self.error is None
 
     def check(self) -> None:
         """Raise what went wrong in the thread."""
