@@ -16,6 +16,7 @@ from autoreg.errors import StudyError, did_you_mean
 from autoreg.trial import Floats, Task
 
 Array = NDArray[Any]
+Scorer = Callable[[Floats], Floats]
 EPS = 1e-15
 
 
@@ -28,10 +29,12 @@ class Metric:
     name : str
     greater_is_better : bool
     needs : {"probability", "label", "value"}
-        What the function takes as predictions.
+        What is judged; labels are the most probable classes.
     tasks : tuple of Task
-    function : callable
-        ``(y, predictions, weight or None) -> float`` with ``y`` as class codes or values.
+    scorer : callable
+        ``(y, predictions)``, class codes or values against class probabilities (n, K) or values (n,), gives a
+        function ``weights (draws, n) -> (draws,)`` that scores once for every row of weights, NaN where the metric
+        is undefined. A sample of rows with replacement is a row of weights that counts how often each was drawn.
     rows : callable or None
         ``(y, predictions) -> ndarray (n,)`` whose weighted mean is the metric, where there is such a form.
     every_class : bool
@@ -42,21 +45,18 @@ class Metric:
     greater_is_better: bool
     needs: Literal["probability", "label", "value"]
     tasks: tuple[Task, ...]
-    function: Callable[[Array, Array, Floats | None], float]
+    scorer: Callable[[Array, Array], Scorer]
     rows: Callable[[Array, Array], Floats] | None = None
     every_class: bool = False
 
     def __call__(self, y: Array, predictions: Array, weight: Floats | None = None) -> float:
-        """Score class probabilities (n, K) or values (n,); labels are taken as the most probable class."""
-        return float(self.function(y, self.prepare(predictions), weight))
-
-    def prepare(self, predictions: Array) -> Array:
-        """Turn class probabilities into what the function takes."""
-        return predictions.argmax(axis=1) if self.needs == "label" else predictions
+        """Score class probabilities (n, K) or values (n,); NaN where no row counts."""
+        weights = np.ones(len(y)) if weight is None else np.asarray(weight, np.float64)
+        return float(self.scorer(y, predictions)(weights[None])[0])
 
     def row_values(self, y: Array, predictions: Array) -> Floats | None:
         """Per-row values whose mean is the metric, or None."""
-        return None if self.rows is None else self.rows(y, self.prepare(predictions))
+        return None if self.rows is None else self.rows(y, predictions)
 
     def badness(self, value: float) -> float:
         """The value with its sign turned so that smaller is better."""
@@ -81,48 +81,133 @@ def loss_rows(task: Task, y: Array, predictions: Array) -> Floats:
     return rows(y, predictions)
 
 
-def _mean(rows: Callable[[Array, Array], Floats]) -> Callable[[Array, Array, Floats | None], float]:
-    return lambda y, p, w: float(np.average(rows(y, p), weights=w))
+def _ratio(above: Floats, below: Floats) -> Floats:
+    """Quotient of two arrays of one shape, NaN where the lower is not above 0."""
+    return np.asarray(np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0))
 
 
-def _sklearn(name: str, **options: Any) -> Callable[[Array, Array, Floats | None], float]:
-    def score(y: Array, p: Array, w: Floats | None) -> float:
-        import sklearn.metrics
+def _mean(rows: Callable[[Array, Array], Floats]) -> Callable[[Array, Array], Scorer]:
+    def prepare(y: Array, p: Array) -> Scorer:
+        each = rows(y, p)
+        return lambda weights: _ratio(weights @ each, weights.sum(axis=1))
 
-        return float(getattr(sklearn.metrics, name)(y, p, sample_weight=w, **options))
+    return prepare
+
+
+def _rmse(y: Array, p: Array) -> Scorer:
+    square = _mean(squared_error_rows)(y, p)
+    return lambda weights: np.sqrt(square(weights))
+
+
+def _r2(y: Array, p: Array) -> Scorer:
+    """Share of the variance explained; as in scikit-learn 1 or 0 where the target does not vary."""
+    # From the median on, so that a target far from 0 keeps its digits.
+    far = np.asarray(y, np.float64) - np.median(y)
+    each = np.stack([far**2, far, squared_error_rows(y, p)], axis=1)
+
+    def score(weights: Floats) -> Floats:
+        total, (square, shift, error) = weights.sum(axis=1), (weights @ each).T
+        spread = square - np.nan_to_num(_ratio(shift**2, total))
+        varies = spread > 1e-12 * square
+        flat = np.where(error == 0, 1.0, 0.0)
+        value = np.where(varies, 1.0 - error / np.where(varies, spread, 1.0), flat)
+        return np.where((total > 0) & (len(each) > 1), value, np.nan)
 
     return score
 
 
-def _f1(y: Array, p: Array, w: Floats | None) -> float:
-    """F1 of the second class, or macro-averaged over more than two."""
-    from sklearn.metrics import f1_score
-
-    many = max(y.max(initial=0), p.max(initial=0)) > 1
-    return float(f1_score(y, p, average="macro" if many else "binary", sample_weight=w, zero_division=0.0))
-
-
-def _roc_auc(y: Array, p: Array, w: Floats | None) -> float:
-    """Area under the ROC curve; one-vs-rest macro average over more than two classes; NaN if a class is absent."""
-    from sklearn.metrics import roc_auc_score
-
+def _confusion(y: Array, p: Array) -> Callable[[Floats], tuple[Floats, Floats, Floats]]:
+    """Weight that is truly of every class, that is predicted so, and that is both, each (draws, K)."""
     k = p.shape[1]
-    if len(np.unique(y)) < k:
-        return float("nan")
-    per_class = [roc_auc_score(y == c, p[:, c], sample_weight=w) for c in (range(k) if k > 2 else (1,))]
-    return float(np.mean(per_class))
+    true, found = y[:, None] == np.arange(k), p.argmax(axis=1)[:, None] == np.arange(k)
+    masks = np.concatenate([true, found, true & found], axis=1).astype(np.float64)
+
+    def count(weights: Floats) -> tuple[Floats, Floats, Floats]:
+        sums = weights @ masks
+        return sums[:, :k], sums[:, k : 2 * k], sums[:, 2 * k :]
+
+    return count
 
 
-def _average_precision(y: Array, p: Array, w: Floats | None) -> float:
-    from sklearn.metrics import average_precision_score
+def _balanced_accuracy(y: Array, p: Array) -> Scorer:
+    """Mean recall of the classes that are there."""
+    count = _confusion(y, p)
 
-    return (
-        float("nan") if y.max(initial=0) < 1 else float(average_precision_score(y, p[:, 1], sample_weight=w))
-    )
+    def score(weights: Floats) -> Floats:
+        true, _, both = count(weights)
+        return _ratio(np.nan_to_num(_ratio(both, true)).sum(axis=1), (true > 0).sum(axis=1) * 1.0)
+
+    return score
+
+
+def _f1(y: Array, p: Array) -> Scorer:
+    """F1 of the second of two classes; of more, the mean over those that are there or predicted."""
+    count = _confusion(y, p)
+
+    def score(weights: Floats) -> Floats:
+        true, found, both = count(weights)
+        each = np.nan_to_num(_ratio(2.0 * both, true + found))
+        if p.shape[1] == 2:
+            return np.where(weights.sum(axis=1) > 0, each[:, 1], np.nan)
+        return _ratio(each.sum(axis=1), (true + found > 0).sum(axis=1) * 1.0)
+
+    return score
+
+
+def _roc_auc(y: Array, p: Array) -> Scorer:
+    """Area under the ROC curve; one-vs-rest macro average over more than two classes; NaN if a class is absent."""
+    k = p.shape[1]
+    areas = [_area(y == c, p[:, c]) for c in (range(k) if k > 2 else (1,))]
+    return lambda weights: np.mean([area(weights) for area in areas], axis=0)
+
+
+def _area(truth: Array, values: Array) -> Scorer:
+    """Mann and Whitney's statistic by weighted midranks; NaN where one of both sides is empty."""
+    order, begin, end = _ties(values)
+    inside = np.flatnonzero(truth[order])
+    begin, end, positives = begin[inside], end[inside], order[inside]
+    # Weight up to every edge of a run that holds a positive row; sums between edges cost less than running sums.
+    edges = np.unique(np.concatenate([[0], begin, end[end < len(order)]]))
+    low, high = np.searchsorted(edges, begin), np.searchsorted(edges, end)
+
+    def score(weights: Floats) -> Floats:
+        own = np.take(weights, positives, axis=1)
+        positive, total = own.sum(axis=1), weights.sum(axis=1)
+        rank = np.zeros((len(weights), len(edges) + 1))
+        np.cumsum(np.add.reduceat(np.take(weights, order, axis=1), edges, axis=1), axis=1, out=rank[:, 1:])
+        below = np.einsum("ij,ij->i", own, np.take(rank, low, axis=1) + np.take(rank, high, axis=1))
+        # Of the pairs that are counted, those within the positive side are half the square of its weight.
+        return _ratio((below - positive**2) / 2.0, positive * (total - positive))
+
+    return score
+
+
+def _ties(values: Array) -> tuple[Array, Array, Array]:
+    """Rows by rising value, and where in this order the run of values equal to each begins and ends."""
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
+    return order, np.searchsorted(ranked, ranked, "left"), np.searchsorted(ranked, ranked, "right")
+
+
+def _average_precision(y: Array, p: Array) -> Scorer:
+    """Precision at the score of every positive row, averaged; NaN where there is none."""
+    order, _, end = _ties(-p[:, 1])
+    inside = np.flatnonzero(y[order] == 1)
+    last = end[inside] - 1
+    hit = np.searchsorted(inside, last, "right") - 1
+
+    def score(weights: Floats) -> Floats:
+        ranked = np.take(weights, order, axis=1)
+        own, total = np.take(ranked, inside, axis=1), np.cumsum(ranked, axis=1)
+        found = np.take(np.cumsum(own, axis=1), hit, axis=1)
+        precision = np.nan_to_num(_ratio(found, np.take(total, last, axis=1)))
+        return _ratio(np.einsum("ij,ij->i", own, precision), own.sum(axis=1))
+
+    return score
 
 
 def _hit_rows(y: Array, p: Array) -> Floats:
-    return np.asarray(y == p, dtype=np.float64)
+    return np.asarray(y == p.argmax(axis=1), dtype=np.float64)
 
 
 def _absolute_rows(y: Array, p: Array) -> Floats:
@@ -134,10 +219,6 @@ def _brier_rows(y: Array, p: Array) -> Floats:
     return np.asarray(((p - truth) ** 2).sum(axis=1) / (2.0 if p.shape[1] == 2 else 1.0))
 
 
-def _rmse(y: Array, p: Array, w: Floats | None) -> float:
-    return float(np.sqrt(np.average(squared_error_rows(y, p), weights=w)))
-
-
 _CLASSES: tuple[Task, ...] = ("binary", "multiclass")
 _VALUES: tuple[Task, ...] = ("regression",)
 METRICS: dict[str, Metric] = {
@@ -146,21 +227,14 @@ METRICS: dict[str, Metric] = {
         Metric("log_loss", False, "probability", _CLASSES, _mean(log_loss_rows), log_loss_rows),
         Metric("brier", False, "probability", _CLASSES, _mean(_brier_rows), _brier_rows),
         Metric("accuracy", True, "label", _CLASSES, _mean(_hit_rows), _hit_rows),
-        Metric(
-            "balanced_accuracy",
-            True,
-            "label",
-            _CLASSES,
-            _sklearn("balanced_accuracy_score"),
-            every_class=True,
-        ),
+        Metric("balanced_accuracy", True, "label", _CLASSES, _balanced_accuracy, every_class=True),
         Metric("f1", True, "label", _CLASSES, _f1),
         Metric("roc_auc", True, "probability", _CLASSES, _roc_auc, every_class=True),
         Metric("average_precision", True, "probability", ("binary",), _average_precision, every_class=True),
         Metric("rmse", False, "value", _VALUES, _rmse),
         Metric("mse", False, "value", _VALUES, _mean(squared_error_rows), squared_error_rows),
         Metric("mae", False, "value", _VALUES, _mean(_absolute_rows), _absolute_rows),
-        Metric("r2", True, "value", _VALUES, _sklearn("r2_score")),
+        Metric("r2", True, "value", _VALUES, _r2),
     )
 }
 

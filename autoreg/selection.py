@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from autoreg.metrics import Metric
 from autoreg.trial import Floats, State, TrialRecord
 
 BOOTSTRAP = 2000
+CELLS = 100_000
+"""Draws times rows that are scored at once: what a processor's cache holds."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def estimate(
         bad(value) - bad(cv),
         train,
         bad(value) - bad(train),
-        _cautions(metric, truth),
+        _cautions(metric, truth, predictions),
     )
 
 
@@ -144,14 +146,19 @@ def bootstrap_interval(
     group: NDArray[Any] | None,
     seed: int,
 ) -> tuple[float, float]:
-    """95 % percentile bootstrap over rows, or over groups; stratified only where a metric needs every class."""
-    rng = np.random.default_rng(seed)
-    draw = _drawer(truth, group, metric.every_class, rng)
+    """95 % percentile bootstrap over rows, or over groups; stratified only where a metric needs every class.
+
+    A draw in which the metric is undefined, such as one of rows that all weigh 0, does not count.
+    """
+    draw = _drawer(truth, group, metric.every_class, np.random.default_rng(seed))
+    score = metric.scorer(truth, predictions)
+    size = max(1, CELLS // len(truth))
     values = []
-    for _ in range(BOOTSTRAP):
-        rows = draw()
-        values.append(metric(truth[rows], predictions[rows], None if weight is None else weight[rows]))
-    known = np.asarray(values)[np.isfinite(values)]
+    for start in range(0, BOOTSTRAP, size):
+        counts = np.stack([draw() for _ in range(min(size, BOOTSTRAP - start))]).astype(np.float64)
+        values.append(score(counts if weight is None else counts * weight))
+    found = np.concatenate(values)
+    known = found[np.isfinite(found)]
     if not len(known):
         return float("nan"), float("nan")
     low, high = np.quantile(known, [0.025, 0.975])
@@ -160,23 +167,27 @@ def bootstrap_interval(
 
 def _drawer(
     truth: NDArray[Any], group: NDArray[Any] | None, stratified: bool, rng: np.random.Generator
-) -> Any:
+) -> Callable[[], NDArray[np.int64]]:
+    """Draws with replacement, each as how often every row is in it (n,)."""
+    n = len(truth)
     if group is not None:
-        _, codes = np.unique(group, return_inverse=True)
-        members = [np.flatnonzero(codes == g) for g in range(codes.max() + 1)]
-        return lambda: np.concatenate([members[g] for g in rng.integers(len(members), size=len(members))])
+        codes = np.unique(group, return_inverse=True)[1]
+        k = int(codes.max()) + 1
+        return lambda: np.bincount(rng.integers(k, size=k), minlength=k)[codes]
     if stratified:
         classes = [np.flatnonzero(truth == c) for c in np.unique(truth)]
-        return lambda: np.concatenate([rng.choice(rows, len(rows)) for rows in classes])
-    return lambda: rng.integers(len(truth), size=len(truth))
+        return lambda: np.bincount(
+            np.concatenate([rng.choice(rows, len(rows)) for rows in classes]), minlength=n
+        )
+    return lambda: np.bincount(rng.integers(n, size=n), minlength=n)
 
 
-def _cautions(metric: Metric, truth: NDArray[Any]) -> tuple[str, ...]:
+def _cautions(metric: Metric, truth: NDArray[Any], predictions: NDArray[Any]) -> tuple[str, ...]:
     notes = []
     if len(truth) < 100:
         notes.append(f"the holdout has only {len(truth)} rows: read its interval, not its value")
-    if metric.tasks[0] != "regression":
-        rarest = int(np.bincount(truth.astype(np.int64)).min())
+    if metric.needs != "value":
+        rarest = int(np.bincount(truth.astype(np.int64), minlength=predictions.shape[1]).min())
         if rarest < 10:
             notes.append(f"the rarest class has only {rarest} rows in the holdout")
     return tuple(notes)

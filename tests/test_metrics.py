@@ -93,6 +93,50 @@ def test_row_values_average_to_the_metric(name, task):
         assert np.average(rows, weights=WEIGHTS[1]) == pytest.approx(metric(y, p, WEIGHTS[1]))
 
 
+@pytest.mark.parametrize("weighted", [0, 1])
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_ties_are_scored_as_scikit_learn_does(name, task, weighted):
+    y, p = case(task)
+    p = np.round(p, 1) if p.ndim == 1 else np.round(p * 4 + 0.01) + 0.25
+    p = p if p.ndim == 1 else p / p.sum(axis=1, keepdims=True)
+    w = WEIGHTS[weighted]
+    assert METRICS[name](y, p, w) == pytest.approx(expected(name, y, p, w), rel=1e-9)
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_drawn_rows_are_counts_of_rows(name, task):
+    y, p = case(task)
+    rows = RNG.integers(0, N, (5, N))
+    counts = np.stack([np.bincount(r, minlength=N) for r in rows]).astype(float)
+    found = METRICS[name].scorer(y, p)(counts * WEIGHTS[1])
+    each = [expected(name, y[r], p[r], WEIGHTS[1][r]) for r in rows]
+    np.testing.assert_allclose(found, each, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_rows_of_weight_zero_are_left_out_and_nothing_is_scored_by_no_row(name, task):
+    y, p = case(task)
+    keep = WEIGHTS[1] > 0
+    one, two = METRICS[name](y, p, keep * 1.0), METRICS[name](y[keep], p[keep])
+    assert one == pytest.approx(two, rel=1e-12)
+    assert np.isnan(METRICS[name](y, p, np.zeros(N)))
+
+
+def test_r2_of_a_flat_target_and_of_a_far_one():
+    flat = np.full(5, 0.1)
+    assert METRICS["r2"](flat, flat) == reference.r2_score(flat, flat) == 1.0
+    assert METRICS["r2"](flat, flat + 1) == reference.r2_score(flat, flat + 1) == 0.0
+    assert np.isnan(METRICS["r2"](flat[:1], flat[:1]))
+    y, p = values()
+    assert METRICS["r2"](y + 1e8, p + 1e8) == pytest.approx(reference.r2_score(y + 1e8, p + 1e8), rel=1e-9)
+
+
+def test_f1_of_three_classes_is_a_mean_whatever_classes_are_among_the_rows():
+    y, p = np.array([0, 1, 1, 0]), np.eye(3)[[0, 1, 0, 0]]
+    assert METRICS["f1"](y, p) == pytest.approx(reference.f1_score(y, p.argmax(axis=1), average="macro"))
+    assert METRICS["f1"](y, p) == pytest.approx((0.8 + 2 / 3) / 2)
+
+
 def test_area_is_undefined_without_every_class_and_precision_without_positives():
     y, p = classes(3)
     keep = y != 2

@@ -83,3 +83,40 @@ def test_small_holdouts_are_said():
     y = np.array([0, 1] * 8)
     e = estimate(METRICS["log_loss"], y, np.full((16, 2), 0.5), None, None, (0.6, 0.6), 0)
     assert any("16 rows" in w for w in e.warnings)
+
+
+@pytest.mark.parametrize("name", ["log_loss", "roc_auc", "f1"])
+def test_the_interval_is_that_of_rows_drawn_one_draw_at_a_time(name):
+    rng = np.random.default_rng(2)
+    y, weight = rng.integers(0, 2, 90), rng.random(90)
+    p = np.clip(0.3 * y + rng.random(90) * 0.6 + 0.05, 0, 1)
+    p, metric = np.stack([1 - p, p], axis=1), METRICS[name]
+    rng = np.random.default_rng(5)
+    classes = [np.flatnonzero(y == c) for c in (0, 1)]
+    draws = []
+    for _ in range(2000):
+        rows = (
+            np.concatenate([rng.choice(r, len(r)) for r in classes])
+            if metric.every_class
+            else rng.integers(90, size=90)
+        )
+        draws.append(metric(y[rows], p[rows], weight[rows]))
+    found = bootstrap_interval(metric, y, p, weight, None, 5)
+    assert found == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])), rel=1e-9)
+
+
+def test_draws_of_rows_without_weight_do_not_count():
+    rng = np.random.default_rng(3)
+    y, weight = rng.normal(size=40), np.zeros(40)
+    weight[:2] = 1.0
+    for name in ("rmse", "mse", "r2"):
+        low, high = bootstrap_interval(METRICS[name], y, np.zeros(40), weight, None, 0)
+        assert np.isfinite([low, high]).all()
+        assert low <= high
+    assert np.isnan(bootstrap_interval(METRICS["mse"], y, np.zeros(40), np.zeros(40), None, 0)).all()
+
+
+def test_a_class_that_the_holdout_lacks_is_said():
+    y, p = np.repeat([0, 1], 80), np.full((160, 3), 1 / 3)
+    e = estimate(METRICS["log_loss"], y, p, None, None, (0.6, 0.6), 0)
+    assert e.warnings == ("the rarest class has only 0 rows in the holdout",)
