@@ -20,7 +20,6 @@ from autoreg.trial import Encoded, Encoding, Floats, Fold, Params, Sizes, Split,
 
 PRUNE_Z = 2.33
 KEPT_BYTES = 4_000_000
-CURVE_POINTS = 200
 
 
 class OutOfTime(Exception):
@@ -292,7 +291,7 @@ def _plain(problem: Problem, rows: NDArray[np.int64]) -> Floats | None:
 
 
 def _mean_curves(fits: Sequence[Fit]) -> dict[str, Floats]:
-    """Mean over folds up to the shortest fold, thinned to at most 200 points."""
+    """Mean over folds up to the shortest fold."""
     curves = {}
     for name in ("train_loss", "stop_loss"):
         found = [np.asarray(f.curves[name]) for f in fits if name in f.curves and len(f.curves[name])]
@@ -300,9 +299,3 @@ def _mean_curves(fits: Sequence[Fit]) -> dict[str, Floats]:
             length = min(map(len, found))
             curves[name] = np.mean([c[:length] for c in found], axis=0)
     return curves
-
-
-def thin(curve: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """At most 200 steps of a curve, both ends among them."""
-    steps = np.unique(np.linspace(0, len(curve) - 1, min(len(curve), CURVE_POINTS)).round().astype(np.int64))
-    return steps, curve[steps]

@@ -80,9 +80,9 @@ def plan(study: Study | str | Path, data: pd.DataFrame | None = None) -> StudyPl
         name: resolve(b, problem.sizes(b.encoding), study.search.space(name), study.search.sampler)
         for name, b in backends.items()
     }
-    return StudyPlan(
-        study, table, split, metric, backends, spaces, _block(study, table), _digest(study, table), problem
-    )
+    block = _block(study, table)
+    digest = _digest(study, table, spaces, block)
+    return StudyPlan(study, table, split, metric, backends, spaces, block, digest, problem)
 
 
 def _block(study: Study, table: Table) -> int:
@@ -97,12 +97,17 @@ def _block(study: Study, table: Table) -> int:
     return 8 if work < 2e6 else 4 if work < 2e7 else 2
 
 
-def _digest(study: Study, table: Table) -> str:
-    """Same data, split and search give the same digest; budgets and where the data lies do not matter."""
+def _digest(study: Study, table: Table, spaces: Mapping[str, Space], block: int) -> str:
+    """Same data, split and search give the same digest; budgets and where the data lies do not matter.
+
+    The resolved spaces are part of it: a release with other built-in ranges searches another study.
+    """
     sections = {
         "data": study.data.model_dump(exclude={"source", "query"}) | {"fingerprint": table.fingerprint},
         "split": study.split.model_dump(),
-        "search": {key: value for key, value in study.search if key not in ("trials", "timeout")},
+        "search": {key: value for key, value in study.search if key not in ("trials", "timeout", *spaces)},
+        "spaces": {name: (dict(space.dimensions), dict(space.default)) for name, space in spaces.items()},
+        "block": block,
     }
     text = json.dumps(sections, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -183,7 +184,7 @@ class _Run:
         searched = time.monotonic()
         winner = choose(records, {name: b.rank for name, b in self.plan.backends.items()})
         self.watch.stage("refit")
-        package = self._refit(winner)
+        package = _stored(self._refit(winner))
         self.watch.stage("holdout")
         judged = self._judge(package, winner)
         for caution in judged.warnings:
@@ -297,6 +298,13 @@ class _Run:
         }
         clean: dict[str, Any] = _finite(report)
         return clean
+
+
+def _stored(package: Package) -> Package:
+    """The package as it is after saving and loading: what is judged and returned is what will be served."""
+    with tempfile.TemporaryDirectory() as folder:
+        package.save(Path(folder))
+        return Package.load(folder)
 
 
 def _without(record: Any, *names: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from autoreg.evaluation import Problem, class_weights, mean_and_se, paired_z, thin
+from autoreg.evaluation import Problem, class_weights, mean_and_se, paired_z
 from autoreg.metrics import METRICS
 from autoreg.trial import Split, Table
 
@@ -45,9 +45,3 @@ def test_a_fixed_sample_of_rows_is_kept_of_a_large_table():
     assert len(kept) == 500_000
     assert np.array_equal(kept, problem.kept_rows())
     assert abs(kept.mean() / n - 0.5) < 0.01
-
-
-def test_curves_keep_both_ends():
-    steps, values = thin(np.arange(1000.0))
-    assert (steps[0], steps[-1], len(steps)) == (0, 999, 200)
-    assert np.array_equal(steps, values)

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoreg.evaluation import thin
 from autoreg.ledger.contract import StudyHeader
 from autoreg.metrics import Metric
 from autoreg.trial import CANONICAL, State, TrialRecord, TrialResult
 
 ARTIFACT = "trial.npz"
 RESULT = "result.json"
+CURVE_POINTS = 200
 STATUS = {State.COMPLETE: "FINISHED", State.PRUNED: "KILLED", State.FAILED: "FAILED"}
 
 
@@ -110,3 +110,9 @@ def thinned_curves(record: TrialRecord) -> Iterator[tuple[str, int, float]]:
         for step, value in zip(steps, values, strict=True):
             if math.isfinite(value):
                 yield name, int(step), float(value)
+
+
+def thin(curve: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """At most 200 steps of a curve, both ends among them."""
+    steps = np.unique(np.linspace(0, len(curve) - 1, min(len(curve), CURVE_POINTS)).round().astype(np.int64))
+    return steps, curve[steps]

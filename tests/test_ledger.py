@@ -1,0 +1,106 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from autoreg.errors import Busy
+from autoreg.ledger.contract import StudyHeader
+from autoreg.ledger.lock import study_lock
+from autoreg.ledger.runs import load_predictions, pack, save_arrays, thin, trial_metrics, trial_params, unpack
+from autoreg.ledger.writer import Writer
+from autoreg.metrics import METRICS
+from autoreg.tracking import canonical
+from autoreg.trial import CANONICAL, State, TrialRecord, TrialResult
+
+RESULT = TrialResult(
+    State.COMPLETE,
+    {"penalty": "l1", "alpha": 0.1 + 0.2, "max_depth": 3, "flag": True},
+    {"xgboost.reg_alpha": 1e-17},
+    loss=1 / 3,
+    loss_se=math.nan,
+    fold_losses=(0.1, 0.2),
+    cv=0.5,
+    cv_se=0.01,
+    train=0.4,
+    rounds=(3, 5),
+    complexity=7.0,
+    seconds=1.25,
+)
+RECORD = TrialRecord(4, "xgboost", {"alpha": 0.1}, RESULT, 1.0, 2.0)
+
+
+def test_what_is_packed_is_unpacked_to_the_last_bit():
+    text = pack(RECORD)
+    json.loads(text, parse_constant=lambda c: pytest.fail(f"{c} is not JSON"))
+    again = unpack(4, "xgboost", "complete", json.dumps(dict(RECORD.asked)), text, "id").result
+    assert again.params == RESULT.params
+    assert type(again.params["flag"]) is bool
+    assert (again.loss, again.fold_losses, again.rounds) == (RESULT.loss, RESULT.fold_losses, RESULT.rounds)
+    assert math.isnan(again.loss_se)
+
+
+def test_canonical_names_come_first_and_absent_ones_are_off():
+    params = trial_params(RECORD)
+    assert list(params)[: len(CANONICAL)] == list(CANONICAL)
+    assert (params["penalty"], params["dropout"], params["patience"]) == ("l1", "0", "0")
+    assert float(params["alpha"]) == 0.1 + 0.2
+    assert params["xgboost.max_depth"] == "3"
+
+
+def test_a_positive_gap_means_overfit_whatever_the_direction():
+    loss, share = (trial_metrics(RECORD, METRICS[name]) for name in ("log_loss", "accuracy"))
+    assert loss["gap_log_loss"] == pytest.approx(0.1)
+    assert share["gap_accuracy"] == pytest.approx(-0.1)
+    assert "loss_se" not in loss
+
+
+def test_predictions_survive_and_only_kept_rows_are_stored(tmp_path):
+    predictions = np.random.default_rng(0).random((6, 2)).astype(np.float32)
+    record = TrialRecord(0, "x", {}, TrialResult(State.COMPLETE, {}, predictions=predictions))
+    header = StudyHeader("s", "d", METRICS["log_loss"], np.array([1, 4]), (6, 2))
+    save_arrays(tmp_path / "t.npz", record, header)
+    again = load_predictions(tmp_path / "t.npz", header)
+    assert np.array_equal(again[[1, 4]], predictions[[1, 4]])
+    assert np.isnan(again[[0, 2, 3, 5]]).all()
+
+
+def test_curves_keep_both_ends():
+    steps, values = thin(np.arange(1000.0))
+    assert (steps[0], steps[-1], len(steps)) == (0, 999, 200)
+    assert np.array_equal(steps, values)
+
+
+def test_the_writer_keeps_the_order_and_the_error():
+    seen = []
+
+    def write(item):
+        if item == 3:
+            raise OSError("full")
+        seen.append(item)
+
+    writer = Writer(write)
+    for item in range(3):
+        writer.put(item)
+    writer.flush()
+    assert seen == [0, 1, 2]
+    writer.put(3)
+    with pytest.raises(OSError, match="full"):
+        writer.flush()
+    assert not writer.drain(0.1)
+
+
+def test_one_driver_a_study_and_the_lock_is_free_again():
+    with study_lock("sqlite:////tmp/a.db", "digest", "s"):
+        with pytest.raises(Busy, match="already running"), study_lock("sqlite:////tmp/a.db", "digest", "s"):
+            pass
+        with study_lock("sqlite:////tmp/a.db", "other", "s"):
+            pass
+    with study_lock("sqlite:////tmp/a.db", "digest", "s"):
+        pass
+
+
+def test_a_store_has_one_name_from_whatever_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert canonical("sqlite:///mlflow.db") == canonical(f"sqlite:///{tmp_path}/mlflow.db")
+    assert canonical("http://127.0.0.1:5000") == "http://127.0.0.1:5000"
