@@ -17,7 +17,7 @@ import numpy as np
 from autoreg.backends import FitFailure, FitJob
 from autoreg.card import describe
 from autoreg.card import header as study_header
-from autoreg.data import encode, fit_preprocessor
+from autoreg.data import encode_with
 from autoreg.errors import AutoregError, Interrupted, NoTrialCompleted
 from autoreg.executor import SerialExecutor
 from autoreg.ledger import Ledger, MemoryLedger, MlflowLedger, study_lock
@@ -203,9 +203,8 @@ class _Run:
         """Fit the winner on all rows of the search, at the mean best stopping point of its folds."""
         backend, split = self.plan.backends[winner.backend], self.plan.split
         empty = np.empty(0, np.int64)
-        data = encode(
-            self.plan.table, Fold(split.search, empty, empty), backend.encoding, self.plan.problem.weight
-        )
+        whole = Fold(split.search, empty, empty)
+        data, preprocessor = encode_with(self.plan.table, whole, backend.encoding, self.plan.problem.weight)
         params = {**self.plan.resolved[winner.backend].default, **winner.result.params}
         seed = derive_seed(self.spec.seed, winner.backend, winner.number, "refit")
         outcome = backend.fit([FitJob(params, data, seed, stopping_point(winner))])[0]
@@ -213,7 +212,6 @@ class _Run:
             raise NoTrialCompleted(
                 f"the winner ({winner.backend} #{winner.number}) failed when refitted: {outcome.reason}"
             )
-        preprocessor = fit_preprocessor(self.plan.table, split.search, backend.encoding)
         table = self.plan.table
         return Package(
             [(preprocessor, outcome.member, 1.0)], table.task, table.classes, list(table.features.columns)
