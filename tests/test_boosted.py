@@ -117,6 +117,34 @@ def test_a_weight_of_zero_is_leaving_the_row_out(task, k):
     assert np.array_equal(one.predict(data.score.X), two.predict(data.score.X))
 
 
+@pytest.mark.parametrize(("task", "k"), KINDS)
+@pytest.mark.parametrize("given", [{"alpha": 5.0, "min_child_weight": 4.0}, {"patience": 3, "rounds": 60}])
+def test_the_unit_of_the_weights_does_not_matter(task, k, given):
+    plain = encoded("tree", task, k)
+    want = fit(BACKEND, plain, **given)
+    for unit in (7.0, 2.0**-14):
+        done = fit(BACKEND, encoded("tree", task, k, weight=np.full(150, unit)), **given)
+        assert np.array_equal(done.member.predict(plain.score.X), want.member.predict(plain.score.X))
+        assert done.rounds == want.rounds
+        np.testing.assert_allclose(done.curves["train_loss"], want.curves["train_loss"], rtol=1e-6)
+
+
+def test_the_unit_of_the_weights_does_not_matter_to_base_rates():
+    rates = [
+        fit(BACKEND, encoded("tree", weight=w, classes=[1])).member.predict(np.zeros((1, 5)))
+        for w in (None, np.full(150, 7.0))
+    ]
+    assert np.array_equal(*rates)
+
+
+@pytest.mark.parametrize(("task", "k"), KINDS)
+def test_a_train_part_of_no_weight_is_a_failed_fit(task, k):
+    failed = fit(BACKEND, encoded("tree", task, k, weight=np.zeros(150)))
+    assert isinstance(failed, FitFailure)
+    assert failed.reason == "every row of the train part has weight 0"
+    assert failed.params["penalty"] == "l2"
+
+
 def test_a_stop_part_of_no_weight_stops_nothing():
     weight = np.ones(150)
     weight[np.arange(150) % 10 >= 7] = 0.0

@@ -213,3 +213,20 @@ def test_patience_is_told_only_where_it_means_something():
     assert "patience" not in fit(BACKEND, data).params
     job = FitJob(params(BACKEND, data, solver="sgd", patience=3), data, 0)
     assert BACKEND.fit([job])[0].params["patience"] == 3
+
+
+@pytest.mark.parametrize(("task", "k"), KINDS)
+@pytest.mark.parametrize("solver", ["exact", "sgd"])
+def test_a_train_part_of_no_weight_is_a_failed_fit(task, k, solver):
+    failed = fit(BACKEND, encoded("dense", task, k, weight=np.zeros(150)), solver=solver)
+    assert isinstance(failed, FitFailure)
+    assert failed.reason == "every row of the train part has weight 0"
+    assert failed.params["solver"] == solver
+
+
+def test_the_unit_of_the_weights_does_not_matter_to_base_rates():
+    plain, heavy = (
+        fit(BACKEND, encoded("dense", "multiclass", 3, weight=w, classes=[1]))
+        for w in (None, np.full(150, 7.0))
+    )
+    assert np.array_equal(*(done.member.predict(np.zeros((1, 5))) for done in (plain, heavy)))

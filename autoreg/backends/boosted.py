@@ -13,12 +13,15 @@ import xgboost as xgb
 from autoreg.backends import Fit, FitFailure, FitJob
 from autoreg.backends.checks import Limit, check_space
 from autoreg.backends.common import (
+    NO_ROW,
     class_totals,
     counted,
+    mean_weight,
     smooth_rates,
     standardised,
     target_scale,
     threads,
+    unit_weights,
 )
 from autoreg.penalties import PENALTIES, Penalty, effective
 from autoreg.serving import BoosterMember, booster_matrix
@@ -61,7 +64,8 @@ class BoostedBackend:
     """XGBoost behind the backend contract; see ``autoreg.backends.Backend``.
 
     ``alpha`` is on XGBoost's own scale, that of the sum of second derivatives in a leaf:
-    ``reg_alpha = alpha * l1_ratio`` and ``reg_lambda = alpha * (1 - l1_ratio)``.
+    ``reg_alpha = alpha * l1_ratio`` and ``reg_lambda = alpha * (1 - l1_ratio)``. Sample weights are divided by
+    the mean weight of the train part, so that ``alpha`` and ``min_child_weight`` mean the same in any unit.
     ``dropout`` above 0 turns on DART (Vinayak & Gilad-Bachrach 2015). Its recorded stop losses do not
     belong to the ensemble one gets by cutting it there, so it always runs its full number of rounds,
     at most ``dart_cap``.
@@ -176,11 +180,15 @@ def _fit(job: FitJob) -> Fit | FitFailure:
     train = counted(job.data.train)
     stop = None if job.data.stop is None else counted(job.data.stop)
     plan = _plan(job, stop if stop is not None and len(stop) else None)
+    if not len(train):
+        return FitFailure(NO_ROW, plan.params)
+    unit = mean_weight(train)
+    train, stop = unit_weights(train, unit), None if stop is None else unit_weights(stop, unit)
     shift, scale = target_scale(train) if job.data.task == "regression" else (0.0, 1.0)
     try:
         curves: dict[str, Floats] = {}
         if job.data.task != "regression" and (class_totals(train, job.data.n_classes) > 0).sum() == 1:
-            booster = _constant(job, plan)
+            booster = _constant(job, plan, train)
         else:
             booster, curves = _train(job, plan, train, stop, shift, scale)
     except xgb.core.XGBoostError as error:
@@ -242,12 +250,12 @@ def _outputs(job: FitJob) -> int:
     return job.data.n_classes if job.data.task == "multiclass" else 1
 
 
-def _constant(job: FitJob, plan: _Plan) -> Any:
+def _constant(job: FitJob, plan: _Plan, train: Part) -> Any:
     """A booster that gives everyone the smoothed base rates, for a train part of one class.
 
     One row of missing values per class, weighted by its rate, lets unpenalised leaves converge to the rates.
     """
-    rates = smooth_rates(counted(job.data.train), job.data.n_classes)
+    rates = smooth_rates(train, job.data.n_classes)
     rows = np.full((len(rates), len(job.data.levels)), np.nan, np.float32)
     matrix = booster_matrix(rows, job.data.levels, label=np.arange(len(rates)), weight=rates)
     objective = {k: plan.native[k] for k in ("objective", "num_class") if k in plan.native}

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from autoreg.trial import Floats, Part
 
+NO_ROW = "every row of the train part has weight 0"
+"""Why a fit fails that has nothing to learn from."""
+
 
 def counted(part: Part) -> Part:
     """The part without its rows of weight 0, so that weighing a row with 0 is exactly leaving it out."""
@@ -19,6 +22,16 @@ def counted(part: Part) -> Part:
         return part
     keep = part.weight > 0
     return Part(part.X[keep], part.y[keep], part.weight[keep])
+
+
+def unit_weights(part: Part, mean: float) -> Part:
+    """The part with its weights divided by ``mean``, so that what a fit sees does not hang on their unit."""
+    return part if part.weight is None else Part(part.X, part.y, part.weight / mean)
+
+
+def mean_weight(part: Part) -> float:
+    """Mean of the weights; 1 where there are none."""
+    return total_weight(part) / len(part)
 
 
 def total_weight(part: Part) -> float:
@@ -32,8 +45,8 @@ def class_totals(part: Part, n_classes: int) -> Floats:
 
 
 def smooth_rates(part: Part, n_classes: int) -> Floats:
-    """Class probabilities by Laplace's rule, (weight of the class + 1) / (total + K): never 0."""
-    totals = class_totals(part, n_classes) + 1.0
+    """Class probabilities by Laplace's rule, (weight of the class + 1) / (total + K) for weights of mean 1: never 0."""
+    totals = class_totals(part, n_classes) / mean_weight(part) + 1.0
     return np.asarray(totals / totals.sum())
 
 

@@ -17,6 +17,7 @@ from sklearn.linear_model import ElasticNet, LinearRegression, Ridge
 from autoreg.backends import Fit, FitFailure, FitJob, logistic
 from autoreg.backends.checks import Limit, check_space
 from autoreg.backends.common import (
+    NO_ROW,
     calm_algebra,
     counted,
     smooth_rates,
@@ -99,6 +100,8 @@ def _fit(job: FitJob) -> Fit | FitFailure:
     params["solver"] = "sgd" if stochastic else "exact"
     if not stochastic:
         params.pop("patience")
+    if not rows:
+        return FitFailure(NO_ROW, params)
     if not np.isfinite(train.X).all():
         return FitFailure("the encoded rows hold NaN or infinite values", params)
     with calm_algebra(0.0 if stochastic else float(rows * columns * min(rows, columns))):
