@@ -20,7 +20,7 @@ from autoreg.console import watching, words_only, write_json
 from autoreg.errors import DataError, Interrupted, StudyError, UsageError, did_you_mean
 from autoreg.quiet import quiet_libraries
 from autoreg.secrets import redact
-from autoreg.words import counted, describe_plan, describe_result, describe_summary, plan_record
+from autoreg.words import counted, describe_plan, describe_result, describe_summary, one_line, plan_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,7 +158,10 @@ def predict(model_uri: str, source: str, out: str) -> None:
             raise DataError(
                 f"{source}: {counted(len(missing), 'column')} missing: {shown}; the model needs {counted(len(package.columns), 'column')}, and the file has {len(frame.columns)}"
             )
-        predictions = package.predict(frame)
+        try:
+            predictions = package.predict(frame)
+        except ValueError as error:
+            raise DataError(one_line(f"IN: {source}: {error}")) from error
     write(predictions)
     if out != "-":
         click.echo(f"{counted(len(predictions), 'row')} predicted, written to {out}", err=True)

@@ -10,6 +10,7 @@ import json
 import re
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -327,19 +328,19 @@ class Package:
         self.members, self.task, self.classes, self.columns = members, task, tuple(classes), list(columns)
 
     def predict_raw(self, frame: pd.DataFrame) -> Matrix:
-        """Class probabilities (n, K), or values (n,), for raw rows; columns may come in any order.
+        """Class probabilities (n, K), or values (n,), for raw rows; columns may come in any order, their names as text.
 
         Raises
         ------
         ValueError
-            A feature column is missing; the message names it.
+            A feature column is missing or occurs twice; the message names it.
         """
-        missing = [c for c in self.columns if c not in frame.columns]
-        if missing:
-            named = ", ".join(map(repr, missing))
-            raise ValueError(
-                f"missing column(s) {named}: the model was trained with {len(self.columns)} columns"
-            )
+        frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+        counts = Counter(frame.columns)
+        if missing := ", ".join(repr(c) for c in self.columns if not counts[c]):
+            raise ValueError(f"missing column(s) {missing}: the model needs {len(self.columns)} columns")
+        if twice := ", ".join(repr(c) for c in self.columns if counts[c] > 1):
+            raise ValueError(f"column(s) {twice} given more than once: rename or remove the others")
         if not len(frame):
             return np.empty((0, len(self.classes)) if self.classes else 0)
         total: Matrix | None = None

@@ -373,6 +373,13 @@ class TestPredict:
         assert main(["predict", "models:/demo@champion", "bad.csv", "out.csv"]) == 65
         assert words in capsys.readouterr().err
 
+    def test_a_word_among_numbers_is_named_with_its_column(self, at_home, capsys):
+        self.rows(at_home, b=["1"] * 12 + ["oops"] + ["1"] * 7)
+        assert main(["predict", "models:/demo@champion", "new.csv", "out.csv"]) == 65
+        err = capsys.readouterr().err
+        assert len(err.splitlines()) == 1
+        assert "new.csv: column 'b': expected a number, found 'oops'" in err
+
     def test_unknown_model(self, at_home, capsys):
         self.rows(at_home)
         assert main(["predict", "models:/nothing@champion", "new.csv", "out.csv"]) == 65

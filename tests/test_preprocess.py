@@ -409,6 +409,24 @@ def test_a_package_takes_raw_rows_and_comes_back_from_disk(tmp_path):
         package.predict(raw.drop(columns="age"))
 
 
+def test_columns_are_known_by_their_names_as_text_and_must_differ():
+    raw = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 3)))
+    table = load(raw.assign(y=[0, 1] * 15))
+    fitted = fit_preprocessor(table, np.arange(30), "dense")
+    member = LinearMember(np.ones((3, 1)), np.zeros(1), "binary")
+    package = Package([(fitted, member, 1.0)], "binary", (0, 1), list(table.kinds))
+    want = package.predict_raw(raw.rename(columns=str))
+    assert np.array_equal(package.predict_raw(raw), want)
+    assert list(raw.columns) == [0, 1, 2]
+    twice = pd.concat([raw, raw[[1]].rename(columns=str)], axis=1)
+    with pytest.raises(ValueError, match="'1' given more than once"):
+        package.predict_raw(twice)
+    with pytest.raises(ValueError, match="missing column.*'1', '2': the model needs 3 columns"):
+        package.predict_raw(raw[[0]])
+    extra = pd.concat([raw, raw[[0]].set_axis(["z"], axis=1), raw[[0]].set_axis(["z"], axis=1)], axis=1)
+    assert np.array_equal(package.predict_raw(extra), want)
+
+
 def test_serving_needs_nothing_of_autoreg(tmp_path):
     table = load(mixed())
     fitted = fit_preprocessor(table, np.arange(N), "dense")
