@@ -40,21 +40,43 @@ def _userinfo(url: str) -> str:
     return match[1] if match else ""
 
 
-_MASKS = (
-    (re.compile(r"(://[^/\s:@'\"]*):[^\s'\"]+@"), r"\1:***@"),
-    (re.compile(rf"(?i)\b([\w-]*(?:{_KEY})[\w-]*=)[^&;\s'\"]+"), r"\1***"),
+# The end of the user part, an address begun by another, and the host and path after which an address is over.
+_NEXT, _COMPLETE = r"(?!\w://)", r"(?=[\w.-]+[:/?#])"
+_USER = re.compile(
+    rf"""://(?:
+      (?P<user> [^/\s:'"\[]* ) : (?:
+          (?: {_NEXT}\S )+ @ {_COMPLETE}                     # a password without spaces, before a host
+        | (?! \s | \d{{1,5}} (?:[^\w@%+-]|$) ) (?: {_NEXT}[^\n] )+ @   # one that may hold spaces, unless it is a port
+        | (?: {_NEXT}\S )+ @
+      )
+    | [^/\s?\#:'",;<>()]+ @                               # a token alone
+    )""",
+    re.VERBOSE,
+)
+_PAIR = re.compile(
+    rf"""(?ix) \b ( [\w-]* (?:{_KEY}) [\w-]* = ) (?:
+      '[^'\n]*' | "[^"\n]*" | [^&;\s]+? (?= ['"]? (?:[&;\s]|$) | ['"][,)\]}}>] )
+    )""",
 )
 
 
 def redact(text: str) -> str:
     """Mask passwords in addresses and in ``key=value`` pairs, whatever wrote them.
 
+    Of an address everything before the last ``@`` of its user part goes, but a user name before a password stays.
+
     >>> redact("postgresql://ada:s3cret@db/x?sslpassword=abc")
     'postgresql://ada:***@db/x?sslpassword=***'
+    >>> redact("https://t0ken@host/x")
+    'https://***@host/x'
     """
-    for pattern, mask in _MASKS:
-        text = pattern.sub(mask, text)
-    return text
+    return _PAIR.sub(r"\1***", _USER.sub(_masked, text))
+
+
+def _masked(found: re.Match[str]) -> str:
+    """The user part of an address without what is secret; a name with an ``@`` in it may hold a token."""
+    user = found["user"]
+    return "://***@" if user is None or "@" in user else f"://{user}:***@"
 
 
 def scrub(message: object, secrets: Iterable[str]) -> str:

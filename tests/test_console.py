@@ -62,6 +62,18 @@ class TestSecrets:
             "https://bucket/x?X-Amz-Signature=s3cret",
             "api_key=s3cret",
             "mysql+pymysql://u:s3cret@h/d?ssl_password=s3cret",
+            "postgresql://me:it's-s3cret@db/x",
+            'postgresql://me:a"s3cret@db/x',
+            "postgresql://me:my s3cret word@db/x",
+            "cannot reach postgresql://me:my w/rd s3cret@db:5432/x",
+            "postgresql://me:p@ss s3cret@db/x",
+            "postgresql://me:12345s3cret !@db/x",
+            "https://s3cret@host/x",
+            "https://s3cret@host:5000/x@y",
+            "https://me@corp.org:s3cret@host/x",
+            "postgresql://h/d?password=it's3cret&y=1",
+            "host=h password='my s3cret' dbname=x",
+            'source = "https://s3cret@host/t.csv"',
         ],
     )
     def test_passwords_are_masked(self, text):
@@ -69,7 +81,38 @@ class TestSecrets:
         assert "***" in redact(text)
 
     @pytest.mark.parametrize(
-        "text", ["sqlite:///mlflow.db", "http://host:5000/#/x", "expected a: b@c", "C:/x/y.csv", "tokens 3"]
+        ("text", "shown"),
+        [
+            ("https://ghp_x@host/a/b", "https://***@host/a/b"),
+            ("git at https://ghp_x@host, yes", "git at https://***@host, yes"),
+            ("postgresql://me:it's a b@db/x", "postgresql://me:***@db/x"),
+            ("postgresql://me:p@ss w/rd@db/x", "postgresql://me:***@db/x"),
+            ("a://u:x@h/d and b://v:y z@i/e", "a://u:***@h/d and b://v:***@i/e"),
+            ("a://u:x@h/d failed; ask ada@corp.org", "a://u:***@h/d failed; ask ada@corp.org"),
+            ('source = "a://u:x@h/d"  # of ada@corp.org', 'source = "a://u:***@h/d"  # of ada@corp.org'),
+            ('{"uri": "https://h/x?token=abc", "n": 1}', '{"uri": "https://h/x?token=***", "n": 1}'),
+        ],
+    )
+    def test_only_the_secret_goes(self, text, shown):
+        assert redact(text) == shown
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "sqlite:///mlflow.db",
+            "http://host:5000/#/x",
+            "expected a: b@c",
+            "C:/x/y.csv",
+            "tokens 3",
+            "write to ada@corp.org or bob@corp.org",
+            "see https://host/x and ask ada@corp.org",
+            "http://host:5000 is down, ask ada@corp.org",
+            "http://host:5000/#/x (ask ada@corp.org)",
+            "http://host: no answer; ask ada@corp.org",
+            '["https://host","ada@corp.org"]',
+            "https://host/package@1.2/x",
+            "sqlite:///x.db: no such table, ask ada@corp.org",
+        ],
     )
     def test_other_text_stays(self, text):
         assert redact(text) == text
