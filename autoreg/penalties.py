@@ -1,7 +1,18 @@
 """The words of regularization: one penalty, written the same way for every backend.
 
-All backends minimise ``mean loss + alpha * (l1_ratio * sum|w| + (1 - l1_ratio) / 2 * sum w^2)``, glmnet's form
-(Friedman, Hastie & Tibshirani 2010), and translate it to their own names at their edge.
+``loss + alpha * (l1_ratio * sum|w| + (1 - l1_ratio) / 2 * sum w^2)`` is glmnet's form (Friedman, Hastie & Tibshirani
+2010), which every backend translates to its own names at its edge. What the loss is, and so what one ``alpha`` means,
+is not the same for all:
+
+- sklearn: the weighted mean over rows of the log loss, or of half the squared error of the standardised target;
+  ``w`` are the coefficients, intercepts are free.
+- keras: the same mean in every batch, but of the log loss or the whole squared error of the standardised target, so
+  that in regression the same ``alpha`` weighs half as much as in sklearn; ``w`` are the kernels of the layers that
+  ``penalty_layers`` names. Adam takes its steps along the slope of the sum of both.
+- xgboost: in every leaf the sum over its rows, not the mean, of the log loss or half the squared error of the
+  standardised target, to second order and with weights of mean 1; ``w`` is the value of the leaf. There ``alpha``
+  is on the scale of the summed second derivatives: 1 weighs as much as one row does in regression, or four even
+  odds of two classes (XGBoost doubles these derivatives for more classes).
 """
 
 from __future__ import annotations
