@@ -124,6 +124,13 @@ def test_the_space_holds_the_default_and_every_name_checks():
         assert 6 <= len(searched) <= 8
 
 
+def test_ramps_are_searched_where_a_wide_first_layer_is_cheap():
+    small, large = (BACKEND.space(Sizes("binary", n, 100, 2))["bins"] for n in (1_000, 22_000))
+    assert small == Choice((0, 8))
+    assert large == 0
+    assert BACKEND.default(Sizes("binary", 1_000, 100, 2))["bins"] == 0
+
+
 def test_work_shrinks_with_rows():
     few, many = (BACKEND.space(Sizes("binary", n, 10, 2)) for n in (300, 160_000))
     assert few["batch_size"] < many["batch_size"]
@@ -145,6 +152,7 @@ def test_work_shrinks_with_rows():
         ),
         ({"dropout": 1.0}, "search.keras.dropout: expected"),
         ({"batch_norm": True, "layer_norm": Choice((False, True))}, "keep one of them"),
+        ({"bins": 65}, "search.keras.bins: expected"),
         ({"dropuot": 0.1}, "did you mean 'dropout'?"),
     ],
 )

@@ -17,6 +17,8 @@ ROW_VISITS = 800_000
 EPOCHS = (5, 200)  # at least, at most, whatever the row visits
 BATCHES = ((1_000, 32), (4_000, 64), (12_000, 128), (60_000, 256))  # up to so many rows: rows a batch
 LARGEST_BATCH = 512
+BINS = 8
+RAMPED = 300_000  # training rows x columns up to which the search tries ramps: they make the first layer 9 times as wide
 
 _SHARE = Limit(0.0, 1.0, open_high=True)
 _FACTOR = Limit(0.0)
@@ -32,6 +34,7 @@ LIMITS: dict[str, Limit] = {
     "label_smoothing": _SHARE,
     "batch_norm": Limit(choices=(False, True)),
     "layer_norm": Limit(choices=(False, True)),
+    "bins": Limit(0, 64, integer=True),
     "kernel_l1": _FACTOR,
     "kernel_l2": _FACTOR,
     "penalty_layers": Limit(choices=("all", "hidden", "first")),
@@ -60,6 +63,7 @@ PLAIN: dict[str, Scalar] = {
     "label_smoothing": 0.0,
     "batch_norm": False,
     "layer_norm": False,
+    "bins": 0,
     "kernel_l1": 0.0,
     "kernel_l2": 0.0,
     "penalty_layers": "all",
@@ -101,7 +105,15 @@ class NetworkBackend:
     name = "keras"
     encoding = "dense"
     batched = True
-    shared = ("hidden", "activation", "batch_norm", "layer_norm", "optimizer", "batch_size")
+    shared = (
+        "hidden",
+        "activation",
+        "batch_norm",
+        "layer_norm",
+        "bins",
+        "optimizer",
+        "batch_size",
+    )
     rank = 2
 
     def space(self, sizes: Sizes) -> dict[str, Dimension]:
@@ -116,6 +128,8 @@ class NetworkBackend:
             "learning_rate": Range(3e-4, 1e-2, log=True),
             "weight_decay": Range(1e-5, 0.3, log=True, off=True),
         }
+        if sizes.rows * sizes.columns <= RAMPED:
+            searched["bins"] = Choice((0, BINS))
         return fixed | searched | {"batch_size": batch_size(sizes.rows), "epochs": epoch_cap(sizes.rows)}
 
     def default(self, sizes: Sizes) -> dict[str, Scalar]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from autoreg.backends.layers import (
 )
 from autoreg.backends.population_member import PopulationMember
 from autoreg.backends.population_program import STOP_ROWS, Program, program
+from autoreg.backends.population_ramps import Ramps, fit_ramps, widened
 from autoreg.backends.population_records import Key, Members, Progress, Rows
 from autoreg.backends.population_stack import (
     new_progress,
@@ -52,6 +53,7 @@ class Entry:
     recipe: Recipe
     scale: float
     shift: float
+    ramps: Ramps | None = None
     train: list[float] = field(default_factory=list)
     stop: list[float] = field(default_factory=list)
     weights: Weights | None = None
@@ -71,10 +73,11 @@ class Entry:
             return FitFailure(reason, self.params, self.seconds)
         task = self.job.data.task
         curves = {"train_loss": self.train} | ({"stop_loss": self.stop} if self.has_stop else {})
+        scaling = self.scale, self.shift
         return Fit(
-            member=PopulationMember(self.shape, self.recipe, self.weights, task, self.scale, self.shift),
+            member=PopulationMember(self.shape, self.recipe, self.weights, task, *scaling, self.ramps),
             params=self.params,
-            native=native_names(self.recipe, self.shape),
+            native={**native_names(self.recipe, self.shape), "keras.bins": self.params["bins"]},
             rounds=self.rounds,
             complexity=complexity([w for w in self.weights if w.ndim == 2]),
             curves={name: np.array(curve) * self.scale**2 for name, curve in curves.items()},
@@ -82,16 +85,29 @@ class Entry:
         )
 
 
-def new_entry(job: FitJob, params: Params) -> Entry:
-    """A job with its effective parameters."""
+Wide = dict[tuple[int, Scalar], tuple[Encoded, Ramps | None]]
+
+
+def new_entry(job: FitJob, params: Params, wide: Wide | None = None) -> Entry:
+    """A job with its effective parameters; ``wide`` keeps folds with ramps, so that members share them."""
+    ramps = None
+    if params["bins"]:
+        wide, key = {} if wide is None else wide, (id(job.data), params["bins"])
+        if key not in wide:
+            ramps = fit_ramps(job.data.train.X, int(params["bins"]))
+            wide[key] = (widened(job.data, ramps) if ramps else job.data), ramps
+        data, ramps = wide[key]
+        job = replace(job, data=data)
     data = job.data
     shape = read_shape(params, len(data.columns), data.n_classes if data.task == "multiclass" else 1)
-    return Entry(job, dict(params), shape, read_recipe(params), *target_scale(data.train, data.task))
+    scaling = target_scale(data.train, data.task)
+    return Entry(job, dict(params), shape, read_recipe(params), *scaling, ramps)
 
 
 def fit_population(jobs: Sequence[FitJob], params: Sequence[Params]) -> list[Fit | FitFailure]:
     """Fit jobs with their effective parameters; outcomes in the order of the jobs."""
-    entries = [new_entry(job, own) for job, own in zip(jobs, params, strict=True)]
+    wide: Wide = {}
+    entries = [new_entry(job, own, wide) for job, own in zip(jobs, params, strict=True)]
     groups: dict[Any, list[Entry]] = {}
     for entry in entries:
         key = (entry.shape, entry.job.data.task, entry.recipe.optimizer, entry.recipe.batch_size)

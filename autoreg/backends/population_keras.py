@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from autoreg.backends.layers import EPSILON, MOMENTUM, Recipe, Shape, Weights
+from autoreg.backends.population_ramps import Ramps
 from autoreg.trial import Task
 
 
-def build_model(shape: Shape, recipe: Recipe, weights: Weights, seed: int = 0) -> Any:
+def build_model(
+    shape: Shape, recipe: Recipe, weights: Weights, seed: int = 0, ramps: Ramps | None = None
+) -> Any:
     """The network as an ordinary functional Keras model of logits (or standardised values), not compiled.
 
     Parameters
@@ -18,10 +21,13 @@ def build_model(shape: Shape, recipe: Recipe, weights: Weights, seed: int = 0) -
         In the order of ``keras.Model.get_weights``.
     seed : int
         Seed of the dropout masks, should the model go on training.
+    ramps : Ramps, optional
+        What stands beside the columns; the model itself makes it of them.
     """
     import keras
 
-    x = inputs = keras.Input((shape.columns,), dtype="float32")
+    x = inputs = keras.Input((ramps.inputs if ramps else shape.columns,), dtype="float32")
+    x = ramps.layers(x) if ramps else x
     if recipe.input_dropout:
         x = keras.layers.Dropout(recipe.input_dropout, seed=seed)(x)
     for i in range(len(shape.hidden)):
@@ -30,7 +36,8 @@ def build_model(shape: Shape, recipe: Recipe, weights: Weights, seed: int = 0) -
             x = keras.layers.Dropout(recipe.dropout, seed=seed + i + 1)(x)
     options = _regularizers(recipe, len(shape.hidden))
     model = keras.Model(inputs, keras.layers.Dense(shape.outputs, **options)(x))
-    model.set_weights(weights)
+    fixed = len(model.get_weights()) - len(weights)  # the ramps' arrays come first
+    model.set_weights(model.get_weights()[:fixed] + weights)
     return model
 
 

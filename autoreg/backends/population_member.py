@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from autoreg.backends.layers import EPSILON, Recipe, Shape, Weights
 from autoreg.backends.population_keras import build_model, compile_model
+from autoreg.backends.population_ramps import Ramps
 from autoreg.serving import NetworkMember, sigmoid, softmax, two_columns
 from autoreg.trial import Task
 
@@ -53,6 +54,8 @@ class PopulationMember:
     task : Task
     scale, shift : float
         Regression values are ``output * scale + shift``.
+    ramps : Ramps, optional
+        What stands beside the columns.
     """
 
     kind = "network"
@@ -65,14 +68,15 @@ class PopulationMember:
         task: Task,
         scale: float = 1.0,
         shift: float = 0.0,
+        ramps: Ramps | None = None,
     ) -> None:
         self.shape, self.recipe, self.weights, self.task = shape, recipe, weights, task
-        self.scale, self.shift = scale, shift
+        self.scale, self.shift, self.ramps = scale, shift, ramps
 
     @cached_property
     def model(self) -> Any:
         """The ordinary Keras model, compiled, so that it saves, predicts and goes on training."""
-        model = build_model(self.shape, self.recipe, self.weights)
+        model = build_model(self.shape, self.recipe, self.weights, ramps=self.ramps)
         compile_model(model, self.recipe, self.task)
         return model
 
@@ -92,6 +96,7 @@ class PopulationMember:
     def _outputs(self, x: Array) -> Array:
         """Logits or standardised values of some rows."""
         arrays = iter(self.weights)
+        x = x if self.ramps is None else self.ramps.apply(x)
         for name in self.shape.activations:
             z = x @ next(arrays)
             z = z + next(arrays) if self.shape.norm == "none" else self._normalize(z, arrays)
