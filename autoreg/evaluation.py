@@ -13,17 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoreg.backends import Backend, Fit, FitFailure, FitJob
+from autoreg.backends import Backend, Fit, FitFailure, FitJob, always
 from autoreg.data import encode
 from autoreg.metrics import Metric, loss_rows
 from autoreg.trial import Encoded, Encoding, Floats, Fold, Params, Sizes, Split, State, Table, TrialResult
 
 PRUNE_Z = 2.33
 KEPT_BYTES = 4_000_000
-
-
-class OutOfTime(Exception):
-    """The deadline passed between two fits; the trial is abandoned and leaves no trace."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,7 @@ def evaluate(
     candidates: Sequence[Candidate],
     problem: Problem,
     incumbent: NDArray[np.float32] | None = None,
-    in_time: Callable[[], bool] = lambda: True,
+    in_time: Callable[[], bool] = always,
 ) -> list[TrialResult]:
     """Evaluate configurations over all folds.
 
@@ -114,7 +110,7 @@ def evaluate(
     incumbent : ndarray, optional
         Out-of-fold predictions of the configuration to beat; enables pruning between folds.
     in_time : callable
-        False when the deadline has passed; asked between fits.
+        False when the deadline has passed; asked before every fit, and inside a block between epochs.
 
     Raises
     ------
@@ -134,11 +130,9 @@ def fold_seed(seed: int, fold: int) -> int:
 def _evaluate_block(
     backend: Backend, candidates: Sequence[Candidate], problem: Problem, in_time: Callable[[], bool]
 ) -> list[TrialResult]:
-    if not in_time():
-        raise OutOfTime
     folds = problem.folds(backend.encoding)
     jobs = [FitJob(c.params, data, fold_seed(c.seed, k)) for c in candidates for k, data in enumerate(folds)]
-    outcomes = backend.fit(jobs)
+    outcomes = backend.fit(jobs, in_time)
     results = []
     for i, candidate in enumerate(candidates):
         tally = _Tally(problem, candidate.params)
@@ -160,9 +154,7 @@ def _evaluate_one(
     reference = None if incumbent is None else problem.row_losses(incumbent)
     folds = problem.folds(backend.encoding)
     for k, data in enumerate(folds):
-        if not in_time():
-            raise OutOfTime
-        outcome = backend.fit([FitJob(candidate.params, data, fold_seed(candidate.seed, k))])[0]
+        outcome = backend.fit([FitJob(candidate.params, data, fold_seed(candidate.seed, k))], in_time)[0]
         if not tally.add(k, data, outcome):
             break
         if reference is not None and 2 <= k + 1 < len(folds):

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from autoreg.backends import Backend
 from autoreg.errors import AutoregError
-from autoreg.evaluation import Candidate, OutOfTime
+from autoreg.evaluation import Candidate
 from autoreg.executor import Done, Executor, Work
 from autoreg.ledger import History, Ledger
 from autoreg.space import Asked, Proposer, derive_seed
 from autoreg.spec import SearchSpec
-from autoreg.trial import Params, State, TrialRecord, Watch
+from autoreg.trial import OutOfTime, Params, State, TrialRecord, Watch
 
 
 @dataclass

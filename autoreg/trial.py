@@ -26,6 +26,10 @@ Rows = NDArray[np.int64]
 CANONICAL = ("penalty", "alpha", "l1_ratio", "dropout", "patience")
 
 
+class OutOfTime(Exception):
+    """The deadline passed while a trial was computed; it is abandoned and leaves no trace."""
+
+
 class State(StrEnum):
     """How a trial ended."""
 

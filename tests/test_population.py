@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backend_data import encoded, params
 
 from autoreg.backends import Fit, FitFailure, FitJob, get_backend
 from autoreg.backends.layers import initial_weights
 from autoreg.backends.network import PLAIN, effective_params
 from autoreg.metrics import loss_rows
 from autoreg.serving import NetworkMember
-from autoreg.trial import Encoded, Part, Sizes
+from autoreg.trial import Encoded, OutOfTime, Part, Sizes
 
 tf = pytest.importorskip("tensorflow")
 from autoreg.backends import population  # noqa: E402
@@ -321,3 +322,15 @@ def test_tables_small_and_large(rows, columns):
     sizes = Sizes("binary", len(data.train), columns, 2)
     jobs = [FitJob({**BACKEND.default(sizes), "dropout": 0.1, "epochs": 2}, data, s) for s in range(5)]
     assert all(isinstance(fit, Fit) for fit in BACKEND.fit(jobs))
+
+
+def test_a_deadline_is_kept_between_epochs_and_the_next_block_is_untouched():
+    data = encoded("dense")
+    backend = get_backend("keras")
+    job = FitJob(params(backend, data, hidden="8", epochs=50), data, 0)
+    left = iter([True] * 3)
+    with pytest.raises(OutOfTime):
+        backend.fit([job], lambda: next(left, False))
+    again, plain = (backend.fit([job])[0] for _ in range(2))
+    np.testing.assert_array_equal(again.member.predict(data.score.X), plain.member.predict(data.score.X))
+    assert again.rounds > 0

@@ -4,14 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from autoreg.evaluation import OutOfTime
 from autoreg.executor import SerialExecutor
 from autoreg.ledger import History, MemoryLedger
 from autoreg.planning import plan
 from autoreg.search import Arm, Search
 from autoreg.space import Proposer
 from autoreg.spec import parse_study
-from autoreg.trial import State, TrialRecord, TrialResult
+from autoreg.trial import OutOfTime, State, TrialRecord, TrialResult
 
 
 class Silent:

@@ -7,14 +7,14 @@ says what each fit was. It knows nothing of trials, folds, Optuna or MLflow.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Protocol
 
 from autoreg.errors import StudyError, did_you_mean
 from autoreg.serving import Member
-from autoreg.trial import Dimension, Encoded, Encoding, Floats, Params, Sizes, Task
+from autoreg.trial import Dimension, Encoded, Encoding, Floats, OutOfTime, Params, Sizes, Task
 
 BACKENDS = {
     "sklearn": "autoreg.backends.linear:LinearBackend",
@@ -88,6 +88,11 @@ class FitFailure:
     seconds: float = 0.0
 
 
+def always() -> bool:
+    """There is no deadline."""
+    return True
+
+
 class Backend(Protocol):
     """What a model family must offer.
 
@@ -126,8 +131,14 @@ class Backend(Protocol):
             Names the option, what was expected, what was found.
         """
 
-    def fit(self, jobs: Sequence[FitJob]) -> list[Fit | FitFailure]:
-        """Fit every job; outcomes in the order of the jobs. Never mutates its input."""
+    def fit(self, jobs: Sequence[FitJob], in_time: Callable[[], bool] = always) -> list[Fit | FitFailure]:
+        """Fit every job; outcomes in the order of the jobs. Never mutates its input.
+
+        Raises
+        ------
+        OutOfTime
+            ``in_time`` said no: nothing is kept of any job.
+        """
 
 
 def get_backend(name: str) -> Backend:
@@ -154,3 +165,15 @@ def get_backend(name: str) -> Backend:
             f"search.backends: '{name}' needs the package '{package}': pip install {package}"
         ) from error
     return backend
+
+
+def each_in_time(
+    fit: Callable[[FitJob], Fit | FitFailure], jobs: Sequence[FitJob], in_time: Callable[[], bool]
+) -> list[Fit | FitFailure]:
+    """Fit jobs one by one, asking for the time before each."""
+    outcomes = []
+    for job in jobs:
+        if not in_time():
+            raise OutOfTime
+        outcomes.append(fit(job))
+    return outcomes

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xgboost as xgb
 
-from autoreg.backends import Fit, FitFailure, FitJob
+from autoreg.backends import Fit, FitFailure, FitJob, always, each_in_time
 from autoreg.backends.checks import Limit, check_space
 from autoreg.backends.common import (
     NO_ROW,
@@ -117,9 +117,9 @@ class BoostedBackend:
         """Refuse before trial 0 what XGBoost cannot do; raises ``StudyError``."""
         check_space(self.name, space, LIMITS)
 
-    def fit(self, jobs: Sequence[FitJob]) -> list[Fit | FitFailure]:
+    def fit(self, jobs: Sequence[FitJob], in_time: Callable[[], bool] = always) -> list[Fit | FitFailure]:
         """Fit every job in turn."""
-        return [_fit(job) for job in jobs]
+        return each_in_time(_fit, jobs, in_time)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from scipy.linalg import LinAlgWarning
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet, LinearRegression, Ridge
 
-from autoreg.backends import Fit, FitFailure, FitJob, logistic
+from autoreg.backends import Fit, FitFailure, FitJob, always, each_in_time, logistic
 from autoreg.backends.checks import Limit, check_space
 from autoreg.backends.common import (
     NO_ROW,
@@ -74,9 +74,9 @@ class LinearBackend:
         """Refuse before trial 0 what the linear models cannot do; raises ``StudyError``."""
         check_space(self.name, space, LIMITS)
 
-    def fit(self, jobs: Sequence[FitJob]) -> list[Fit | FitFailure]:
+    def fit(self, jobs: Sequence[FitJob], in_time: Callable[[], bool] = always) -> list[Fit | FitFailure]:
         """Fit every job in turn."""
-        return [_fit(job) for job in jobs]
+        return each_in_time(_fit, jobs, in_time)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from autoreg.backends import Fit, FitFailure, FitJob
+from autoreg.backends import Fit, FitFailure, FitJob, always
 from autoreg.backends.checks import Limit, check_space
 from autoreg.backends.layers import parse_activations, parse_hidden
 from autoreg.errors import StudyError
@@ -154,12 +154,12 @@ class NetworkBackend:
                 "search.keras.layer_norm: expected false where batch_norm may be true, found true; keep one of them"
             )
 
-    def fit(self, jobs: Sequence[FitJob]) -> list[Fit | FitFailure]:
+    def fit(self, jobs: Sequence[FitJob], in_time: Callable[[], bool] = always) -> list[Fit | FitFailure]:
         """See ``Backend``."""
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or TensorFlow's import writes to stderr
         from autoreg.backends.population import fit_population
 
-        return fit_population(jobs, [effective_params(job.params) for job in jobs])
+        return fit_population(jobs, [effective_params(job.params) for job in jobs], in_time)
 
 
 def _values(dimension: Dimension) -> tuple[Scalar, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from autoreg.backends import Fit, FitFailure, FitJob
+from autoreg.backends import Fit, FitFailure, FitJob, always
 from autoreg.backends.layers import (
     Recipe,
     Shape,
@@ -34,7 +34,7 @@ from autoreg.backends.population_stack import (
     stack_rows,
     target_scale,
 )
-from autoreg.trial import Encoded, Params, Scalar
+from autoreg.trial import Encoded, OutOfTime, Params, Scalar
 
 MEMORY = (
     2**30
@@ -104,8 +104,16 @@ def new_entry(job: FitJob, params: Params, wide: Wide | None = None) -> Entry:
     return Entry(job, dict(params), shape, read_recipe(params), *scaling, ramps)
 
 
-def fit_population(jobs: Sequence[FitJob], params: Sequence[Params]) -> list[Fit | FitFailure]:
-    """Fit jobs with their effective parameters; outcomes in the order of the jobs."""
+def fit_population(
+    jobs: Sequence[FitJob], params: Sequence[Params], in_time: Callable[[], bool] = always
+) -> list[Fit | FitFailure]:
+    """Fit jobs with their effective parameters; outcomes in the order of the jobs.
+
+    Raises
+    ------
+    OutOfTime
+        ``in_time`` said no between two epochs.
+    """
     wide: Wide = {}
     entries = [new_entry(job, own, wide) for job, own in zip(jobs, params, strict=True)]
     groups: dict[Any, list[Entry]] = {}
@@ -114,7 +122,7 @@ def fit_population(jobs: Sequence[FitJob], params: Sequence[Params]) -> list[Fit
         groups.setdefault(key, []).append(entry)
     for group in groups.values():
         for chunk in chunks(group):
-            _train(chunk)
+            _train(chunk, in_time)
     return [entry.outcome() for entry in entries]
 
 
@@ -177,22 +185,31 @@ def prepare(chunk: Sequence[Entry]) -> tuple[Program, Rows, Members, Any, Any]:
     return machine, stack_rows(slots), own, tf.constant(steps), tf.constant(round_up(-(-longest // steps)))
 
 
-def _train(chunk: list[Entry]) -> None:
+def _train(chunk: list[Entry], in_time: Callable[[], bool]) -> None:
     """Train one chunk to its end and note in its entries what came of them."""
     started = time.perf_counter()
     machine, rows, own, steps, width = prepare(chunk)
     try:
-        _run(machine, rows, own, chunk, (steps, width))
+        _run(machine, rows, own, chunk, (steps, width), in_time)
     finally:
         machine.keep(np.zeros(0, np.int64))  # gives the memory back; the graph stays for the next block
     for entry in chunk:
         entry.seconds = (time.perf_counter() - started) / len(chunk)
 
 
-def _run(machine: Program, rows: Rows, own: Members, live: list[Entry], sizes: tuple[Any, Any]) -> None:
+def _run(
+    machine: Program,
+    rows: Rows,
+    own: Members,
+    live: list[Entry],
+    sizes: tuple[Any, Any],
+    in_time: Callable[[], bool],
+) -> None:
     """Epoch after epoch until no member is left; finished members are taken out several at a time."""
     at, epoch = new_progress(len(live)), 0
     while live:
+        if not in_time():
+            raise OutOfTime
         epoch, before = epoch + 1, at.active.numpy()
         at, *losses = machine.epoch(rows, own, at, tf.constant(epoch), *sizes)
         train, stop = (loss.numpy() for loss in losses)
