@@ -93,6 +93,7 @@ class PopulationMember:
         """See ``Member``; ``NetworkMember.load`` reads it."""
         return NetworkMember(self.model, self.task, self.scale, self.shift).save(folder)
 
+    @np.errstate(all="ignore")
     def _outputs(self, x: Array) -> Array:
         """Logits or standardised values of some rows."""
         arrays = iter(self.weights)
