@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from autoreg.words import duration, number, one_line, plain
+from autoreg.record import plain
+from autoreg.words import duration, number, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from autoreg.errors import AutoregError, Interrupted, NoTrialCompleted
 from autoreg.executor import SerialExecutor
 from autoreg.ledger import Ledger, MemoryLedger, MlflowLedger, study_lock
 from autoreg.planning import StudyPlan, plan
+from autoreg.record import plain
 from autoreg.registry import Registration, register
 from autoreg.search import Arm, Search
 from autoreg.selection import Estimate, choose, estimate, stopping_point
@@ -294,7 +294,7 @@ class _Run:
                 "tracking_wait": self.ledger.waited,
             },
         }
-        clean: dict[str, Any] = _finite(report)
+        clean: dict[str, Any] = plain(report)
         return clean
 
 
@@ -307,15 +307,6 @@ def _stored(package: Package) -> Package:
 
 def _without(record: Any, *names: str) -> dict[str, Any]:
     return {key: value for key, value in vars(record).items() if key not in names}
-
-
-def _finite(value: Any) -> Any:
-    """The same structure with NaN and infinities as None, which JSON can hold."""
-    if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    return value
 
 
 def _parent_metrics(judged: Estimate, winner: TrialRecord, report: Mapping[str, Any]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Study results, plans and summaries in words for a person new to them, and values fit for a log or for JSON. Pure, and light to import."""
+"""Study results, plans and summaries in words for a person new to them, and lines fit for a log. Pure, and light to import."""
 
 from __future__ import annotations
 
@@ -21,23 +21,6 @@ PENALTY = ("penalty", "alpha", "l1_ratio")
 def one_line(text: str) -> str:
     """Text without line breaks, control characters and passwords, for a log that is read line by line."""
     return redact(" ".join("".join(c if c.isprintable() else " " for c in text).split()))
-
-
-def plain(value: Any) -> Any:
-    """Data as JSON knows it: NaN and infinities become None, numpy scalars Python's, unknown objects text."""
-    if isinstance(value, Mapping):
-        return {str(plain(key)): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, str):
-        return str(value)
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    return str(value)
 
 
 def duration(seconds: float) -> str:

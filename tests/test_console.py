@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from autoreg.console import LiveWatch, PlainWatch, QuietWatch, Tally, watching, words_only, write_json
+from autoreg.record import plain
 from autoreg.secrets import redact
 from autoreg.trial import State, TrialRecord, TrialResult
 from autoreg.words import (
@@ -22,7 +23,6 @@ from autoreg.words import (
     number,
     one_line,
     params_line,
-    plain,
 )
 
 RESULT = {
