@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 STAGES = {
     "data": "reading the data",
     "search": "searching",
-    "refit": "fitting the winner again",
+    "finalists": "scoring the finalists on fresh folds",
+    "refit": "putting the winner together",
+    "nested": "repeating the study in outer folds",
     "holdout": "looking at the holdout, once",
+    "report": "writing the report",
     "register": "registering the model",
 }
 

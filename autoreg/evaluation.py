@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.backends import Backend, Fit, FitFailure, FitJob, always
-from autoreg.data import encode
+from autoreg.data import encode_with
 from autoreg.metrics import Metric, loss_rows
+from autoreg.serving import Preprocessor
 from autoreg.trial import Encoded, Encoding, Floats, Fold, Params, Sizes, Split, State, Table, TrialResult
 
 PRUNE_Z = 2.33
@@ -49,14 +50,24 @@ class Problem:
     metric: Metric
     weight: Floats | None = None
     _encoded: dict[Encoding, tuple[Encoded, ...]] = field(default_factory=dict)
+    _fitted: dict[Encoding, tuple[Preprocessor, ...]] = field(default_factory=dict)
 
     def folds(self, encoding: Encoding) -> tuple[Encoded, ...]:
         """The encoded folds; preprocessing is fitted once per study, not once per trial."""
         if encoding not in self._encoded:
-            self._encoded[encoding] = tuple(
-                encode(self.table, f, encoding, self.weight) for f in self.split.folds
-            )
+            made = [encode_with(self.table, f, encoding, self.weight) for f in self.split.folds]
+            self._encoded[encoding] = tuple(encoded for encoded, _ in made)
+            self._fitted[encoding] = tuple(preprocessor for _, preprocessor in made)
         return self._encoded[encoding]
+
+    def preprocessors(self, encoding: Encoding) -> tuple[Preprocessor, ...]:
+        """What encodes raw rows as each fold's models expect them."""
+        self.folds(encoding)
+        return self._fitted[encoding]
+
+    def again(self, split: Split) -> Problem:
+        """The same table under another split."""
+        return Problem(self.table, split, self.metric, self.weight)
 
     def sizes(self, encoding: Encoding) -> Sizes:
         """What a backend may know of the data."""
@@ -120,6 +131,27 @@ def evaluate(
     if backend.batched:
         return _evaluate_block(backend, candidates, problem, in_time)
     return [_evaluate_one(backend, c, problem, incumbent, in_time) for c in candidates]
+
+
+def fit_folds(
+    backend: Backend, candidates: Sequence[Candidate], problem: Problem, in_time: Callable[[], bool] = always
+) -> list[list[Fit] | FitFailure]:
+    """Fit configurations over all folds and keep the fitted models; of one that fails anywhere, its first failure.
+
+    Raises
+    ------
+    OutOfTime
+        The deadline passed before all were fitted.
+    """
+    folds = problem.folds(backend.encoding)
+    jobs = [FitJob(c.params, data, fold_seed(c.seed, k)) for c in candidates for k, data in enumerate(folds)]
+    outcomes = backend.fit(jobs, in_time)
+    found: list[list[Fit] | FitFailure] = []
+    for i in range(len(candidates)):
+        mine = outcomes[i * len(folds) : (i + 1) * len(folds)]
+        failed = [o for o in mine if isinstance(o, FitFailure)]
+        found.append(failed[0] if failed else [o for o in mine if isinstance(o, Fit)])
+    return found
 
 
 def fold_seed(seed: int, fold: int) -> int:
@@ -256,7 +288,7 @@ class _Tally:
             rounds=tuple(f.rounds for f in self.fits),
             complexity=float(np.mean([f.complexity for f in self.fits])),
             predictions=self.predictions,
-            curves=_mean_curves(self.fits),
+            curves=mean_curves(self.fits),
             seconds=self.seconds,
             reason=pruned,
         )
@@ -282,7 +314,7 @@ def _plain(problem: Problem, rows: NDArray[np.int64]) -> Floats | None:
     return None if problem.table.weight is None else problem.table.weight[rows]
 
 
-def _mean_curves(fits: Sequence[Fit]) -> dict[str, Floats]:
+def mean_curves(fits: Sequence[Fit]) -> dict[str, Floats]:
     """Mean over folds up to the shortest fold."""
     curves = {}
     for name in ("train_loss", "stop_loss"):

@@ -17,9 +17,24 @@ is not the same for all:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 PENALTIES = ("none", "l1", "l2", "elasticnet")
+
+SWITCHED_OFF: Mapping[str, Mapping[str, str | float]] = {
+    "penalty": {"penalty": "none", "alpha": 0.0, "l1_ratio": 0.0},
+    **{
+        name: {name: 0.0}
+        for name in (
+            "dropout", "input_dropout", "weight_decay", "label_smoothing", "kernel_l1", "kernel_l2", "bias_l1",
+            "bias_l2", "activity_l1", "activity_l2", "gamma", "min_child_weight",
+        )
+    },
+    "subsample": {"subsample": 1.0},
+    "colsample": {"colsample": 1.0},
+}  # fmt: skip
+"""Every regularizer by the name that says how strong it is, and what to set for it to have no effect."""
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from autoreg.backends import Backend, get_backend
-from autoreg.data import load_table, make_split
+from autoreg.data import load_table, make_split, refold
 from autoreg.evaluation import Problem, class_weights
 from autoreg.metrics import Metric, get_metric
 from autoreg.space import Space, resolve
 from autoreg.spec import Study, load_study
-from autoreg.trial import Choice, Dimension, Range, Split, Table
+from autoreg.trial import Choice, Dimension, Range, Rows, Split, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,13 +78,38 @@ def plan(study: Study | str | Path, data: pd.DataFrame | None = None) -> StudyPl
     split = make_split(table, study.split, study.search.seed)
     weight = class_weights(table, split.search, study.search.class_weight == "balanced")
     problem = Problem(table, split, metric, weight)
-    spaces = {
+    spaces = _resolved(study, backends, problem)
+    block = _block(study, table)
+    digest = _digest(study, table, spaces, block)
+    planned = StudyPlan(study, table, split, metric, backends, spaces, block, digest, problem)
+    if study.split.estimate == "nested":
+        every = np.arange(len(table.target))
+        return redivided(planned, every, every[:0], study.search.seed)
+    return planned
+
+
+def redivided(planned: StudyPlan, search: Rows, holdout: Rows, seed: int) -> StudyPlan:
+    """The same study over other rows: its folds, weights and search spaces are those of ``search``.
+
+    Raises
+    ------
+    DataError
+        A fold would train on one class, or all rows of a part weigh 0.
+    """
+    study, table = planned.study, planned.table
+    split = refold(table, replace(planned.split, search=search, holdout=holdout), study.split, seed)
+    weight = class_weights(table, search, study.search.class_weight == "balanced")
+    problem = Problem(table, split, planned.metric, weight)
+    return replace(
+        planned, split=split, problem=problem, resolved=_resolved(study, planned.backends, problem)
+    )
+
+
+def _resolved(study: Study, backends: Mapping[str, Backend], problem: Problem) -> dict[str, Space]:
+    return {
         name: resolve(b, problem.sizes(b.encoding), study.search.space(name), study.search.sampler)
         for name, b in backends.items()
     }
-    block = _block(study, table)
-    digest = _digest(study, table, spaces, block)
-    return StudyPlan(study, table, split, metric, backends, spaces, block, digest, problem)
 
 
 def _block(study: Study, table: Table) -> int:

@@ -6,6 +6,8 @@ The prediction code and data lie beside it; nothing is unpickled and autoreg its
 from __future__ import annotations
 
 import importlib.util
+import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,16 @@ class AutoregModel(PythonModel):
     def load_context(self, context: Any) -> None:
         """Load the package with the serving code that was stored with it."""
         folder = Path(context.artifacts["package"])
-        spec = importlib.util.spec_from_file_location("autoreg_packaged_serving", folder / "serving.py")
+        # A name of its own for every folder: two models of different versions may live in one process.
+        name = f"autoreg_packaged_serving_{zlib.crc32(str(folder.resolve()).encode()):08x}"
+        place = folder / "serving" / "__init__.py"
+        spec = importlib.util.spec_from_file_location(
+            name, place, submodule_search_locations=[str(place.parent)]
+        )
         if spec is None or spec.loader is None:
             raise ImportError(f"no serving code in {folder}")
         serving = importlib.util.module_from_spec(spec)
+        sys.modules[name] = serving
         spec.loader.exec_module(serving)
         self.package = serving.Package.load(folder)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoreg.errors import DataError, StudyError
 from autoreg.secrets import redact
-from autoreg.serving import Package
+from autoreg.serving import FORMAT, Package
 from autoreg.tracking import found_or_none, quiet_client, reaching
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _log(package: Package, registration: Registration) -> str:
         place = Path(folder) / "package"
         place.mkdir()
         package.save(place)
-        shutil.copy(HERE / "serving.py", place / "serving.py")
+        shutil.copytree(HERE / "serving", place / "serving", ignore=shutil.ignore_patterns("__pycache__"))
         with warnings.catch_warnings(), _hushed("mlflow"):
             # MLflow warns about type hints and integer columns that the package handles itself.
             warnings.simplefilter("ignore")
@@ -137,7 +137,7 @@ def _log(package: Package, registration: Registration) -> str:
                 signature=_signature(package, registration.example),
                 input_example=registration.example,
                 pip_requirements=requirements(package),
-                metadata={"autoreg.format": 1},
+                metadata={"autoreg.format": FORMAT},
             )
     return str(info.model_id)
 

@@ -89,6 +89,10 @@ class SplitSpec(_Section):
 
     holdout: float = Field(0.2, ge=0.05, le=0.5, description="share of rows looked at once, at the very end")
     folds: int = Field(5, ge=2, le=20, description="number of folds of the search")
+    estimate: Literal["holdout", "nested"] = Field(
+        "holdout",
+        description="`nested`: no rows are held out, the whole search is repeated in every outer fold (small data; costs `folds` times more)",
+    )
     stop: float = Field(
         0.15, ge=0.0, le=0.5, description="share of a fold's training rows that decides when training stops"
     )
@@ -200,7 +204,14 @@ class SearchSpec(_Section):
 class SelectSpec(_Section):
     """How the winner is chosen."""
 
-    rule: Literal["best"] = Field("best", description="`best`: smallest cross-validated loss")
+    rule: Literal["best", "one_se"] = Field(
+        "best",
+        description="`best`: best score on fresh folds; `one_se`: the simplest within one standard error of it",
+    )
+    final: Literal["auto", "single"] = Field(
+        "auto",
+        description="`auto`: a blend where it is clearly better, else a bag of the winner, or one linear model; `single`: one model",
+    )
 
 
 class RegistrySpec(_Section):

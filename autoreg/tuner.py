@@ -1,43 +1,44 @@
-"""A study from beginning to end: plan, search, then select -> refit -> look at the holdout once -> register."""
+"""A study from beginning to end: plan, search, finalists, ship, look at the holdout once, register, report."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import tempfile
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from autoreg.backends import FitFailure, FitJob
 from autoreg.card import describe
 from autoreg.card import header as study_header
-from autoreg.data import encode_with
 from autoreg.errors import AutoregError, Interrupted, NoTrialCompleted
 from autoreg.executor import SerialExecutor
+from autoreg.finals import run_finals
+from autoreg.findings import Outcome, correct, default_numbers, gather, resampled_together
 from autoreg.ledger import Ledger, MemoryLedger, MlflowLedger, study_lock
+from autoreg.nested import nested_estimate
 from autoreg.planning import StudyPlan, plan
-from autoreg.record import plain
+from autoreg.record import StudyRecord, plain
 from autoreg.registry import Registration, register
 from autoreg.search import Arm, Search
-from autoreg.selection import Estimate, choose, estimate, stopping_point
+from autoreg.selection import Decision, Estimate, choose, decide, estimate, nested_estimated
 from autoreg.serving import Package
-from autoreg.space import Proposer, derive_seed
+from autoreg.shipping import configuration, ship
+from autoreg.space import Proposer
 from autoreg.spec import Study
 from autoreg.tracking import canonical
-from autoreg.trial import Fold, State, TrialRecord, Watch
+from autoreg.trial import Floats, State, TrialRecord, Watch
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["StudyPlan", "TuneResult", "plan", "tune"]
 
-SEARCH_SHARE = 0.6
-"""The search takes at most this share of a study's time; the rest is for what comes after."""
+SEARCH_SHARE, FINALS_SHARE, EXPLAIN_SHARE = 0.6, 0.85, 0.92
+"""Shares of a study's time after which the search, the fresh fits and the explanations must be over."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,14 @@ class TuneResult:
         The contract's JSON object.
     package : Package or None
         Predicts raw rows; None when the study was skipped.
+    record : StudyRecord or None
+        Everything the study found; None when it was skipped.
     """
 
     status: str
     report: dict[str, Any]
     package: Package | None = None
+    record: StudyRecord | None = None
 
     @property
     def run_id(self) -> str:
@@ -121,9 +125,14 @@ def tune(
 class _Run:
     """One invocation of a study."""
 
-    def __init__(self, planned: StudyPlan, ledger: Ledger, watch: Watch, began: float) -> None:
+    def __init__(
+        self, planned: StudyPlan, ledger: Ledger, watch: Watch, began: float, limit: float | None = None
+    ) -> None:
         self.plan, self.ledger, self.watch, self.began = planned, ledger, watch, began
         self.spec = planned.study.search
+        # A nested estimate repeats the study once more for every fold: each gets its share of the time.
+        runs = 1 if len(planned.split.holdout) else len(planned.split.folds) + 1
+        self.limit = self.spec.timeout / runs if limit is None else limit
 
     def go(self, fresh: bool) -> TuneResult:
         """Skip, or search and finish."""
@@ -140,6 +149,10 @@ class _Run:
             records = search.run()
             return self._conclude(records, search.stopped_by, history.looks)
 
+    def assess(self) -> Outcome:
+        """Search and decide, and register nothing."""
+        return self._decide(self._search(self.ledger.begin(study_header(self.plan, False))).run())
+
     def _covered(self, had: Mapping[str, Any]) -> bool:
         """Whether a finished study has had at least the budget asked for now."""
         if had["stopped_by"] == "space" or had["trials"] >= self.spec.trials:
@@ -147,7 +160,7 @@ class _Run:
         return bool(had["stopped_by"] == "timeout" and had["timeout"] >= self.spec.timeout)
 
     def _search(self, history: Any) -> Search:
-        limit = SEARCH_SHARE * self.spec.timeout
+        limit = SEARCH_SHARE * self.limit
         self.watch.stage("search")
         self.watch.planned(self.spec.trials, max(0.0, limit - (time.monotonic() - self.began)))
 
@@ -181,98 +194,124 @@ class _Run:
     # -- after the search --------------------------------------------------------------------------------------
 
     def _conclude(self, records: list[TrialRecord], stopped_by: str, looks: int) -> TuneResult:
-        searched = time.monotonic()
-        winner = choose(records, {name: b.rank for name, b in self.plan.backends.items()})
-        self.watch.stage("refit")
-        package = _stored(self._refit(winner))
-        self.watch.stage("holdout")
-        judged = self._judge(package, winner)
-        for caution in judged.warnings:
+        times = {"search": time.monotonic() - self.began}
+        outcome = self._decide(records)
+        times["finalists"] = time.monotonic() - self.began - times["search"]
+        for caution in outcome.estimate.warnings:
             self.watch.say(f"warning: {caution}")
-        refitted = time.monotonic()
+        for event in outcome.events:
+            self.watch.say(event)
+        report = self._report(outcome, looks, times)
+        self.watch.stage("report")
+        record = gather(outcome, report, lambda: EXPLAIN_SHARE * self.spec.timeout - self._elapsed())
         self.watch.stage("register")
-        model = self._register(package, winner, judged) if self.ledger.run_id else None
-        report = self._report(records, winner, judged, model, (searched, refitted))
-        report["estimate"]["looks"] = looks + 1
+        note = describe(self.plan, outcome.winner, outcome.estimate)
+        if self.ledger.run_id:
+            report["model"] = self._register(outcome, note)
+        report["seconds"] |= {"total": self._elapsed(), "tracking_wait": self.ledger.waited}
+        record = replace(record, report=report)
         budget = {"trials": len(records), "timeout": self.spec.timeout, "stopped_by": stopped_by}
-        metrics = _parent_metrics(judged, winner, report)
-        self.ledger.finish({"report": report, "budget": budget}, metrics, describe(self.plan, winner, judged))
-        return TuneResult("tuned", report, package)
-
-    def _refit(self, winner: TrialRecord) -> Package:
-        """Fit the winner on all rows of the search, at the mean best stopping point of its folds."""
-        backend, split = self.plan.backends[winner.backend], self.plan.split
-        empty = np.empty(0, np.int64)
-        whole = Fold(split.search, empty, empty)
-        data, preprocessor = encode_with(self.plan.table, whole, backend.encoding, self.plan.problem.weight)
-        params = {**self.plan.resolved[winner.backend].default, **winner.result.params}
-        seed = derive_seed(self.spec.seed, winner.backend, winner.number, "refit")
-        outcome = backend.fit([FitJob(params, data, seed, stopping_point(winner))])[0]
-        if isinstance(outcome, FitFailure):
-            raise NoTrialCompleted(
-                f"the winner ({winner.backend} #{winner.number}) failed when refitted: {outcome.reason}"
-            )
-        table = self.plan.table
-        return Package(
-            [(preprocessor, outcome.member, 1.0)], table.task, table.classes, list(table.features.columns)
+        files = {"record.json": record.to_json()}
+        self.ledger.finish(
+            {"report": report, "budget": budget}, _parent_metrics(outcome, report), note, files
         )
+        return TuneResult("tuned", report, outcome.shipment.package, record)
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self.began
+
+    def _decide(self, records: list[TrialRecord]) -> Outcome:
+        """Finalists on fresh folds, what is shipped, and one look at the holdout."""
+        plan, select = self.plan, self.plan.study.select
+        winner = choose(records, {name: b.rank for name, b in plan.backends.items()})
+        self.watch.stage("finalists")
+        finals = run_finals(
+            records,
+            default_numbers(plan, records),
+            plan.problem,
+            plan.backends,
+            lambda record: configuration(plan, record),
+            plan.study.split,
+            self.spec.seed,
+            lambda: FINALS_SHARE * self.limit - self._elapsed(),
+        )
+        decision: Decision | None = None
+        curves: dict[str, Floats] = {}
+        events = ["no fresh repeat fitted the time left: the search's own scores decide"]
+        if finals is not None:
+            decision = decide(
+                finals.evidence(plan.backends), select.rule, select.final, plan.table.time is None
+            )
+            winner, events = finals.records[decision.winner], list(finals.events)
+            curves = finals.curves(decision.winner)
+        self.watch.stage("refit")
+        shipment = ship(plan, winner, finals, decision)
+        corrected = correct(plan, records, self.ledger.predictions)
+        self.watch.stage(plan.study.split.estimate)
+        judged = self._judge(shipment.package, winner) if len(plan.split.holdout) else self._nested(winner)
+        return Outcome(plan, records, winner, finals, decision, shipment, judged, corrected, events, curves)
 
     def _judge(self, package: Package, winner: TrialRecord) -> Estimate:
         """Look at the holdout, once."""
-        table, rows = self.plan.table, self.plan.split.holdout
-        predictions = package.predict_raw(table.features.iloc[rows])
-        weight = None if table.weight is None else table.weight[rows]
-        group = None if table.group is None else table.group[rows]
-        scores = (winner.result.cv, winner.result.train)
+        table, rows, metric = self.plan.table, self.plan.split.holdout, self.plan.metric
+        raw = package.predict_raw(table.features.iloc[rows])
         return estimate(
-            self.plan.metric, table.target[rows], predictions, weight, group, scores, self.spec.seed
+            metric,
+            table.target[rows],
+            package.decisive(raw) if metric.needs == "label" else raw,
+            None if table.weight is None else table.weight[rows],
+            resampled_together(self.plan, rows),
+            (winner.result.cv, winner.result.train),
+            self.spec.seed,
         )
 
-    def _register(self, package: Package, winner: TrialRecord, judged: Estimate) -> dict[str, Any]:
-        study = self.plan.study
-        rows = self.plan.split.search[:5]
-        uid = f"{self.ledger.run_id}-{winner.backend}-{winner.number}"
+    def _nested(self, winner: TrialRecord) -> Estimate:
+        """Repeat the whole study in outer folds."""
+        self.watch.stage("nested")
+
+        def score(inner: StudyPlan) -> float:
+            run = _Run(inner, MemoryLedger(), _Silent(), time.monotonic(), self.limit)
+            try:
+                return run.assess().estimate.holdout
+            except NoTrialCompleted:
+                return math.nan
+
+        found = nested_estimate(self.plan, score, self.watch)
+        scores = (winner.result.cv, winner.result.train)
+        return nested_estimated(self.plan.metric, (found.value, found.low, found.high), scores)
+
+    def _register(self, outcome: Outcome, note: str) -> dict[str, Any]:
+        study, winner, judged = self.plan.study, outcome.winner, outcome.estimate
+        parts = [[r.backend, r.number, round(w, 6)] for r, w in outcome.parts]
+        made = hashlib.sha256(json.dumps([outcome.kind, parts]).encode()).hexdigest()[:8]
         tags = {
-            "autoreg.uid": uid,
+            "autoreg.uid": f"{self.ledger.run_id}-{outcome.kind}-{made}",
             "autoreg.study": study.name,
             "autoreg.digest": self.plan.digest,
             "autoreg.data": self.plan.table.fingerprint,
             "autoreg.backend": winner.backend,
             "autoreg.trial": str(winner.number),
+            "autoreg.final": outcome.kind,
             "autoreg.split": json.dumps(self.plan.split.rule, default=str)[:5000],
-            f"autoreg.holdout_{judged.metric}": f"{judged.holdout:.6g}",
+            f"autoreg.{judged.kind}_{judged.metric}": f"{judged.headline[0]:.6g}",
         }
-        example = self.plan.table.features.iloc[rows].reset_index(drop=True)
+        example = self.plan.table.features.iloc[self.plan.split.search[:5]].reset_index(drop=True)
         return register(
-            package,
-            Registration(
-                study.model,
-                study.registry.alias,
-                self.ledger.run_id,
-                example,
-                tags,
-                describe(self.plan, winner, judged),
-            ),
+            outcome.shipment.package,
+            Registration(study.model, study.registry.alias, self.ledger.run_id, example, tags, note),
         )
 
-    def _report(
-        self,
-        records: list[TrialRecord],
-        winner: TrialRecord,
-        judged: Estimate,
-        model: dict[str, Any] | None,
-        times: tuple[float, float],
-    ) -> dict[str, Any]:
-        states = [r.result.state for r in records]
-        searched, refitted = times
-        nothing = dict.fromkeys(("cv_fresh", "cv_corrected", "nested", "nested_low", "nested_high"))
+    def _report(self, outcome: Outcome, looks: int, times: Mapping[str, float]) -> dict[str, Any]:
+        """The contract's result; the model is filled in when it is registered."""
+        states = [r.result.state for r in outcome.records]
+        winner, corrected = outcome.winner, outcome.corrected
         report = {
             "status": "tuned",
             "study": self.plan.study.name,
             "experiment_id": self.ledger.experiment_id,
             "run_id": self.ledger.run_id,
             "trials": {
-                "total": len(records),
+                "total": len(states),
                 "complete": states.count(State.COMPLETE),
                 "pruned": states.count(State.PRUNED),
                 "failed": states.count(State.FAILED),
@@ -284,42 +323,51 @@ class _Run:
                 "cv_mean": winner.result.cv,
                 "cv_se": winner.result.cv_se,
             },
-            "estimate": {"kind": "holdout", **_without(judged, "warnings"), **nothing},
-            "model": model or {"name": None, "version": None, "uri": None, "alias": None},
-            "searched": {name: list(space.searched) for name, space in self.plan.resolved.items()},
-            "seconds": {
-                "total": time.monotonic() - self.began,
-                "search": searched - self.began,
-                "refit": refitted - searched,
-                "tracking_wait": self.ledger.waited,
+            "final": {
+                "kind": outcome.kind,
+                "models": len(outcome.shipment.package.members),
+                "configurations": [
+                    {"backend": r.backend, "trial": r.number, "weight": w} for r, w in outcome.parts
+                ],
             },
+            "estimate": {
+                **_without(outcome.estimate, "warnings"),
+                "cv_fresh": outcome.cv_fresh,
+                "cv_corrected": corrected.value,
+                "cv_corrected_low": corrected.low,
+                "cv_corrected_high": corrected.high,
+                "looks": looks + bool(len(self.plan.split.holdout)),
+            },
+            "model": dict.fromkeys(("name", "version", "uri", "alias")),
+            "searched": {name: list(space.searched) for name, space in self.plan.resolved.items()},
+            "seconds": {"total": self._elapsed(), **times, "refit": self._elapsed() - sum(times.values())},
         }
         clean: dict[str, Any] = plain(report)
         return clean
-
-
-def _stored(package: Package) -> Package:
-    """The package as it is after saving and loading: what is judged and returned is what will be served."""
-    with tempfile.TemporaryDirectory() as folder:
-        package.save(Path(folder))
-        return Package.load(folder)
 
 
 def _without(record: Any, *names: str) -> dict[str, Any]:
     return {key: value for key, value in vars(record).items() if key not in names}
 
 
-def _parent_metrics(judged: Estimate, winner: TrialRecord, report: Mapping[str, Any]) -> dict[str, float]:
-    name = judged.metric
+def _parent_metrics(outcome: Outcome, report: Mapping[str, Any]) -> dict[str, float]:
+    judged, corrected, name = outcome.estimate, outcome.corrected, outcome.estimate.metric
     counts = {f"trials_{key}": float(value) for key, value in report["trials"].items()}
     return counts | {
         f"holdout_{name}": judged.holdout,
         f"holdout_{name}_low": judged.holdout_low,
         f"holdout_{name}_high": judged.holdout_high,
+        f"nested_{name}": judged.nested,
+        f"nested_{name}_low": judged.nested_low,
+        f"nested_{name}_high": judged.nested_high,
         f"cv_{name}": judged.cv,
-        f"cv_{name}_se": winner.result.cv_se,
+        f"cv_{name}_se": outcome.winner.result.cv_se,
+        f"cv_fresh_{name}": outcome.cv_fresh,
+        f"cv_corrected_{name}": corrected.value,
+        f"cv_corrected_{name}_low": corrected.low,
+        f"cv_corrected_{name}_high": corrected.high,
         f"train_{name}": judged.train,
         "optimism": judged.optimism,
         f"gap_{name}": judged.gap,
-        "loss": winner.result.loss,
+        "loss": outcome.winner.result.loss,
     }

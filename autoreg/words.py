@@ -109,17 +109,21 @@ def _opening(result: Mapping[str, Any]) -> str:
 
 
 def _estimate_rows(estimate: Mapping[str, Any], best: Mapping[str, Any]) -> list[tuple[str, str]]:
-    metric, holdout = estimate.get("metric"), estimate.get("holdout")
-    if not metric or not _finite(holdout):
+    metric, kind = estimate.get("metric"), estimate.get("kind") or "holdout"
+    value = estimate.get(kind)
+    if not metric or not _finite(value):
         return []
-    low, high = number(estimate.get("holdout_low")), number(estimate.get("holdout_high"))
+    low, high = number(estimate.get(f"{kind}_low")), number(estimate.get(f"{kind}_high"))
     direction = "higher" if _greater_is_better(metric) else "lower"
+    how = "measured once, at the end, on rows the search never saw"
+    if kind == "nested":
+        how = "the whole study was repeated in outer folds, each scored on rows it had not seen"
     rows = [
         (
             "on new rows",
-            f"expect {metric} between {low} and {high}, best guess {number(holdout)} ({direction} is better)",
+            f"expect {metric} between {low} and {high}, best guess {number(value)} ({direction} is better)",
         ),
-        ("", "measured once, at the end, on rows the search never saw; the interval covers 95 %"),
+        ("", f"{how}; the interval covers 95 %"),
     ]
     cv, optimism, gap = best.get("cv_mean"), estimate.get("optimism"), estimate.get("gap")
     if optimism is not None and _finite(optimism):

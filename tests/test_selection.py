@@ -37,8 +37,8 @@ def test_no_complete_trial_gives_the_first_reason():
 
 
 def test_the_stopping_point_is_the_mean_over_folds():
-    assert stopping_point(record(0, 1.0, rounds=(10, 20, 33))) == 21
-    assert stopping_point(record(0, 1.0, rounds=(0, 0))) == 0
+    assert stopping_point((10, 20, 33)) == 21
+    assert stopping_point((0, 0)) == 0
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 10), (8, 10), (50, 200), (200, 200)])

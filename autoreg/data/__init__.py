@@ -2,6 +2,6 @@
 
 from autoreg.data.load import load_table
 from autoreg.data.preprocess import encode, encode_with, fit_preprocessor
-from autoreg.data.split import make_split
+from autoreg.data.split import make_split, refold
 
-__all__ = ["encode", "encode_with", "fit_preprocessor", "load_table", "make_split"]
+__all__ = ["encode", "encode_with", "fit_preprocessor", "load_table", "make_split", "refold"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,26 @@ def make_split(table: Table, spec: SplitSpec, seed: int, rule: Mapping[str, Any]
         )
     made, held = hold_out(table, spec, _strata(table, 2, quantiles=4), rule)
     search = np.flatnonzero(~held)
+    folds = _folds_of(table, search, spec, seed)
+    holdout = np.flatnonzero(held)
+    _check_weights(table.weight, folds, holdout)
+    return Split(search, holdout, tuple(folds), made)
+
+
+def refold(table: Table, split: Split, spec: SplitSpec, seed: int) -> Split:
+    """The same rows outside the holdout in folds of another seed; with a time column their cutoffs are shifted.
+
+    Raises
+    ------
+    DataError
+        A fold would train on one class, or all rows of a part weigh 0.
+    """
+    folds = _folds_of(table, split.search, spec, seed)
+    _check_weights(table.weight, folds, split.holdout)
+    return replace(split, folds=tuple(folds))
+
+
+def _folds_of(table: Table, search: Rows, spec: SplitSpec, seed: int) -> list[Fold]:
     rng = np.random.default_rng([seed, 0x5EED])
     strata = _strata(table, spec.folds)
     _check_size(table, search, spec.folds)
@@ -57,9 +78,7 @@ def make_split(table: Table, spec: SplitSpec, seed: int, rule: Mapping[str, Any]
         stop = _stop(table, train, strata, spec.stop, rng)
         folds.append(Fold(np.setdiff1d(train, stop, assume_unique=True), stop, score))
     _check_classes(table, folds)
-    holdout = np.flatnonzero(held)
-    _check_weights(table.weight, folds, holdout)
-    return Split(search, holdout, tuple(folds), made)
+    return folds
 
 
 def _strata(table: Table, folds: int, quantiles: int = QUANTILES) -> Rows:

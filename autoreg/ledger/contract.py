@@ -97,8 +97,14 @@ class Ledger(Protocol):
     def flush(self) -> None:
         """Return when everything is written."""
 
-    def finish(self, result: dict[str, Any], metrics: Mapping[str, float], note: str) -> None:
-        """Mark the study as finished; ``note`` (Markdown) describes it to whoever opens it."""
+    def finish(
+        self,
+        result: dict[str, Any],
+        metrics: Mapping[str, float],
+        note: str,
+        files: Mapping[str, str | bytes],
+    ) -> None:
+        """Mark the study as finished; ``note`` (Markdown) describes it, ``files`` by path are its artifacts."""
 
     def settle(self) -> None:
         """Say of a finished study that it is finished, where a crash left its run open."""
@@ -127,7 +133,7 @@ class MemoryLedger:
 
     def predictions(self, record: TrialRecord) -> NDArray[np.float32] | None:
         """See ``Ledger``."""
-        return record.result.predictions
+        return self.history.records.get(record.number, record).result.predictions
 
     def drop(self, drops: Mapping[str, int]) -> None:
         """See ``Ledger``."""
@@ -136,7 +142,13 @@ class MemoryLedger:
     def flush(self) -> None:
         """See ``Ledger``."""
 
-    def finish(self, result: dict[str, Any], metrics: Mapping[str, float], note: str) -> None:
+    def finish(
+        self,
+        result: dict[str, Any],
+        metrics: Mapping[str, float],
+        note: str,
+        files: Mapping[str, str | bytes],
+    ) -> None:
         """See ``Ledger``."""
         self.history.result = result
 

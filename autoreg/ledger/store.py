@@ -61,6 +61,7 @@ class MlflowLedger:
         self.common: dict[str, str] = {}
         self.generation = 0
         self.writer: Writer | None = None
+        self.written: dict[int, str] = {}
 
     # -- the study ---------------------------------------------------------------------------------------------
 
@@ -194,10 +195,11 @@ class MlflowLedger:
 
     def predictions(self, record: TrialRecord) -> NDArray[np.float32] | None:
         """Out-of-fold predictions of a finished trial; fetched from its run when they are not in memory."""
-        if record.result.predictions is not None or not record.run_id or self.header is None:
+        run_id = record.run_id or self.written.get(record.number, "")
+        if record.result.predictions is not None or not run_id or self.header is None:
             return record.result.predictions
         with reaching(self.uri), tempfile.TemporaryDirectory() as folder:
-            path = self.client.download_artifacts(record.run_id, ARTIFACT, folder)
+            path = self.client.download_artifacts(run_id, ARTIFACT, folder)
             return load_predictions(Path(path), self.header)
 
     # -- writing -----------------------------------------------------------------------------------------------
@@ -229,6 +231,7 @@ class MlflowLedger:
             save_arrays(Path(folder) / ARTIFACT, record, self.header)
             self.client.log_artifact(run_id, str(Path(folder) / ARTIFACT))
         self.client.set_terminated(run_id, STATUS[record.result.state], ended)
+        self.written[record.number] = run_id
 
     def _trial_tags(self, record: TrialRecord, header: StudyHeader) -> dict[str, str]:
         uid = f"{header.digest}.{self.generation}-{record.backend}-{record.number}"
@@ -259,7 +262,13 @@ class MlflowLedger:
                 self.writer.flush()
             self.waited += time.perf_counter() - began
 
-    def finish(self, result: dict[str, Any], metrics: Mapping[str, float], note: str) -> None:
+    def finish(
+        self,
+        result: dict[str, Any],
+        metrics: Mapping[str, float],
+        note: str,
+        files: Mapping[str, str | bytes],
+    ) -> None:
         """Write the result on the parent run, end it, and tidy up what a crash or a race has left."""
         from mlflow.entities import Metric
 
@@ -268,7 +277,7 @@ class MlflowLedger:
             now = int(time.time() * 1000)
             finite = [Metric(k, float(v), now, 0) for k, v in metrics.items() if np.isfinite(v)]
             self.client.log_batch(self.run_id, metrics=finite)
-            self._upload(self.run_id, {RESULT: json.dumps(result["report"], indent=1)})
+            self._upload(self.run_id, {RESULT: json.dumps(result["report"], indent=1), **files})
             self.client.set_tag(self.run_id, "mlflow.note.content", note[:8000])
             self._tidy()
             self.client.set_tag(
@@ -303,9 +312,11 @@ class MlflowLedger:
             if self.writer is None or self.writer.drain(DRAIN_SECONDS):
                 self.client.set_terminated(self.run_id, status)
 
-    def _upload(self, run_id: str, files: Mapping[str, str]) -> None:
+    def _upload(self, run_id: str, files: Mapping[str, str | bytes]) -> None:
+        """Write artifacts by path, all in one go."""
         with tempfile.TemporaryDirectory() as folder:
-            for name, text in files.items():
+            for name, content in files.items():
                 path = Path(folder) / name
-                path.write_text(text, encoding="utf-8")
-                self.client.log_artifact(run_id, str(path))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content if isinstance(content, bytes) else content.encode())
+            self.client.log_artifacts(run_id, folder)

@@ -1,18 +1,17 @@
-"""Which trial wins, and an honest estimate of how well it will do. Pure: records in, choice and numbers out."""
+"""How well the winner will do on new rows: its score on the holdout, with an interval."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoreg.errors import NoTrialCompleted
 from autoreg.metrics import Metric
-from autoreg.trial import Floats, State, TrialRecord
+from autoreg.trial import Floats
 
 BOOTSTRAP = 2000
 CELLS = 100_000
@@ -27,7 +26,7 @@ class Estimate:
     ----------
     metric : str
     holdout, holdout_low, holdout_high : float
-        The one look at untouched rows, with its 95 % interval.
+        The one look at untouched rows, with its 95 % interval; NaN where no rows were held out.
     cv : float
         The search's own score of the winner: optimistic, because the winner was chosen by it.
     optimism : float
@@ -36,6 +35,10 @@ class Estimate:
         Score on the training rows, and how much it flatters against the holdout; positive = overfit.
     warnings : tuple of str
         Why the interval may mislead.
+    kind : {"holdout", "nested"}
+        What ``optimism`` and ``gap`` are measured against.
+    nested, nested_low, nested_high : float
+        Mean score of the study repeated in outer folds, with its 95 % interval; NaN where that was not asked for.
     """
 
     metric: str
@@ -47,39 +50,40 @@ class Estimate:
     train: float
     gap: float
     warnings: tuple[str, ...] = ()
+    kind: str = "holdout"
+    nested: float = math.nan
+    nested_low: float = math.nan
+    nested_high: float = math.nan
+
+    @property
+    def headline(self) -> tuple[float, float, float]:
+        """The honest score with its interval, whichever kind it is."""
+        if self.kind == "nested":
+            return self.nested, self.nested_low, self.nested_high
+        return self.holdout, self.holdout_low, self.holdout_high
 
 
-def choose(records: Sequence[TrialRecord], ranks: Mapping[str, int]) -> TrialRecord:
-    """The complete trial with the smallest cross-validated loss; equal ones go to the simpler.
-
-    Simpler: family first (``ranks``), then effective parameters, then the earlier trial.
-
-    Raises
-    ------
-    NoTrialCompleted
-        Every trial failed; the message gives the first reason.
-    """
-    complete = [r for r in records if r.result.state is State.COMPLETE and math.isfinite(r.result.loss)]
-    if not complete:
-        reasons = [r.result.reason for r in records if r.result.reason]
-        why = (
-            f"; first reason: {reasons[0]}"
-            if reasons
-            else "; give it more time (--timeout) or trials (--trials)"
-        )
-        raise NoTrialCompleted(f"none of {len(records)} trials completed{why}")
-
-    def order(r: TrialRecord) -> tuple[float, int, float, int]:
-        size = r.result.complexity if math.isfinite(r.result.complexity) else math.inf
-        return r.result.loss, ranks[r.backend], size, r.number
-
-    return min(complete, key=order)
-
-
-def stopping_point(record: TrialRecord) -> int:
-    """Mean best stopping point over folds, to refit with on all rows; 0 where the model has none."""
-    known = [r for r in record.result.rounds if r > 0]
-    return round(float(np.mean(known))) if known else 0
+def nested_estimated(
+    metric: Metric, interval: tuple[float, float, float], scores: tuple[float, float]
+) -> Estimate:
+    """An estimate from outer folds: (mean, low, high) and the winner's scores in cross-validation and in training."""
+    (value, low, high), (cv, train), bad = interval, scores, metric.badness
+    nan = math.nan
+    return Estimate(
+        metric.name,
+        nan,
+        nan,
+        nan,
+        cv,
+        bad(value) - bad(cv),
+        train,
+        bad(value) - bad(train),
+        ("outer folds see fewer rows than the shipped model did: the estimate is a little pessimistic",),
+        "nested",
+        value,
+        low,
+        high,
+    )
 
 
 def estimate(
@@ -150,7 +154,7 @@ def bootstrap_interval(
 
     A draw in which the metric is undefined, such as one of rows that all weigh 0, does not count.
     """
-    draw = _drawer(truth, group, metric.every_class, np.random.default_rng(seed))
+    draw = drawer(truth, group, metric.every_class, np.random.default_rng(seed))
     score = metric.scorer(truth, predictions)
     size = max(1, CELLS // len(truth))
     values = []
@@ -165,7 +169,7 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def _drawer(
+def drawer(
     truth: NDArray[Any], group: NDArray[Any] | None, stratified: bool, rng: np.random.Generator
 ) -> Callable[[], NDArray[np.int64]]:
     """Draws with replacement, each as how often every row is in it (n,)."""
@@ -180,6 +184,14 @@ def _drawer(
             np.concatenate([rng.choice(rows, len(rows)) for rows in classes]), minlength=n
         )
     return lambda: np.bincount(rng.integers(n, size=n), minlength=n)
+
+
+def time_blocks(time: NDArray[Any]) -> NDArray[np.int64]:
+    """Block of every row (n,): runs of about ``n^(1/3)`` rows in order of time, resampled as one (Kuensch 1989)."""
+    n = len(time)
+    place = np.empty(n, np.int64)
+    place[np.argsort(time, kind="stable")] = np.arange(n)
+    return np.asarray(place // max(1, round(n ** (1 / 3))))
 
 
 def _cautions(metric: Metric, truth: NDArray[Any], predictions: NDArray[Any]) -> tuple[str, ...]:

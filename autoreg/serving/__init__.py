@@ -1,0 +1,36 @@
+"""What a registered model needs to predict: preprocessing as data, fitted members, their blend.
+
+A copy of this folder travels inside every registered model, so it imports nothing of autoreg but itself, only numpy,
+pandas and, lazily, the winner's library. In-process prediction runs the same code.
+"""
+
+from .encoding import (
+    NUMBER,
+    TRUTH,
+    Preprocessor,
+    calendar,
+    hashed,
+    numbers,
+    parse,
+    spelled,
+    text_of,
+    texts,
+)
+from .members import (
+    MEMBERS,
+    BoosterMember,
+    LinearMember,
+    Member,
+    NetworkMember,
+    booster_matrix,
+    sigmoid,
+    softmax,
+    two_columns,
+)
+from .package import FORMAT, Chain, Package, sharpened, shifted
+
+__all__ = [
+    "FORMAT", "MEMBERS", "NUMBER", "TRUTH", "BoosterMember", "Chain", "LinearMember", "Member", "NetworkMember", "Package",
+    "Preprocessor", "booster_matrix", "calendar", "hashed", "numbers", "parse", "sharpened", "shifted", "sigmoid",
+    "softmax", "spelled", "text_of", "texts", "two_columns",
+]  # fmt: skip

@@ -1,0 +1,172 @@
+"""A predictor over raw rows: weighted members behind their preprocessing, then temperature and threshold."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .encoding import Preprocessor
+from .members import MEMBERS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 2
+TINY = 1e-15
+Matrix = NDArray[Any]
+Chain = tuple[Preprocessor, Any, float]
+
+
+def sharpened(p: Matrix, temperature: float) -> Matrix:
+    """Probabilities (..., K) with their logits divided by a temperature (Guo et al. 2017): above 1 they get milder."""
+    z = np.log(np.clip(p, TINY, 1.0)) / temperature
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+
+def shifted(p: Matrix, threshold: float) -> Matrix:
+    """Two-class probabilities (..., 2) stretched so that ``threshold`` for the second class becomes one half.
+
+    The most probable class of the result is the label under that threshold.
+    """
+    second = p[..., 1]
+    up = np.where(second < threshold, second / (2 * threshold), 1 - (1 - second) / (2 * (1 - threshold)))
+    return np.stack([1 - up, up], axis=-1)
+
+
+class Package:
+    """A predictor over raw rows: the weighted mean of members, each behind its own preprocessing.
+
+    Parameters
+    ----------
+    members : list of (Preprocessor, Member, float)
+        The weights sum to 1. Members may share a preprocessor: it is stored and run once.
+    task : str
+    classes : tuple
+        Labels in the order of the probabilities.
+    columns : list of str
+        Raw feature columns that must be present.
+    temperature : float
+        What the logits of the mean probabilities are divided by.
+    threshold : float
+        Two classes: the second is the label above this probability.
+    """
+
+    def __init__(
+        self,
+        members: list[Chain],
+        task: str,
+        classes: Sequence[Any],
+        columns: Sequence[str],
+        temperature: float = 1.0,
+        threshold: float = 0.5,
+    ) -> None:
+        self.members, self.task, self.classes, self.columns = members, task, tuple(classes), list(columns)
+        self.temperature, self.threshold = temperature, threshold
+
+    def predict_raw(self, frame: pd.DataFrame) -> Matrix:
+        """Class probabilities (n, K), or values (n,), for raw rows; columns may come in any order, their names as text.
+
+        Raises
+        ------
+        ValueError
+            A feature column is missing or occurs twice; the message names it.
+        """
+        frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+        counts = Counter(frame.columns)
+        if missing := ", ".join(repr(c) for c in self.columns if not counts[c]):
+            raise ValueError(f"missing column(s) {missing}: the model needs {len(self.columns)} columns")
+        if twice := ", ".join(repr(c) for c in self.columns if counts[c] > 1):
+            raise ValueError(f"column(s) {twice} given more than once: rename or remove the others")
+        if not len(frame):
+            return np.empty((0, len(self.classes)) if self.classes else 0)
+        total = self._mean(frame)
+        if self.temperature != 1.0 and self.task != "regression":
+            total = sharpened(total, self.temperature)
+        return total
+
+    def _mean(self, frame: pd.DataFrame) -> Matrix:
+        """Weighted mean of the members; every preprocessing is done once and let go after its last member."""
+        total: Matrix | None = None
+        for preprocessor, members in self._shared():
+            X = preprocessor.transform(frame)
+            for member, weight in members:
+                part = weight * member.predict(X)
+                total = part if total is None else total + part
+        if total is None:
+            raise ValueError("the package holds no member")
+        return total
+
+    def _shared(self) -> list[tuple[Preprocessor, list[tuple[Any, float]]]]:
+        """Members by the preprocessor they share, in order."""
+        found: dict[int, tuple[Preprocessor, list[tuple[Any, float]]]] = {}
+        for preprocessor, member, weight in self.members:
+            found.setdefault(id(preprocessor), (preprocessor, []))[1].append((member, weight))
+        return list(found.values())
+
+    def decisive(self, raw: Matrix) -> Matrix:
+        """``predict_raw``'s probabilities stretched so that the most probable class is the label that is predicted."""
+        return shifted(raw, self.threshold) if self.task == "binary" and self.threshold != 0.5 else raw
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Column ``prediction`` (label or value) and, for classes, ``probability_<class>`` for each of them."""
+        import pandas as pd
+
+        raw = self.predict_raw(frame)
+        if self.task == "regression":
+            return pd.DataFrame({"prediction": raw}, index=frame.index)
+        labels = np.array(self.classes, dtype=object)[self.decisive(raw).argmax(axis=1)]
+        out: dict[str, Any] = {"prediction": pd.Series(labels, index=frame.index).infer_objects()}
+        out |= {f"probability_{c}": raw[:, k] for k, c in enumerate(self.classes)}
+        return pd.DataFrame(out, index=frame.index)
+
+    def save(self, folder: Path) -> None:
+        """Write ``package.json``, one file a preprocessor and one folder a member. No pickle."""
+        listed = []
+        places = {id(preprocessor): i for i, (preprocessor, _) in enumerate(self._shared())}
+        for preprocessor, _ in self._shared():
+            text = json.dumps(preprocessor.state)
+            (folder / f"preprocess_{places[id(preprocessor)]}.json").write_text(text, encoding="utf-8")
+        for i, (preprocessor, member, weight) in enumerate(self.members):
+            place = folder / f"member_{i}"
+            place.mkdir(parents=True)
+            meta = member.save(place)
+            entry = {"kind": member.kind, "weight": weight, "meta": meta}
+            listed.append(entry | {"preprocess": places[id(preprocessor)]})
+        about = {"format": FORMAT, "task": self.task, "classes": list(self.classes), "columns": self.columns}
+        cut = {"temperature": self.temperature, "threshold": self.threshold}
+        text = json.dumps({**about, **cut, "members": listed}, indent=1)
+        (folder / "package.json").write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Package:
+        """Read what ``save`` wrote.
+
+        Raises
+        ------
+        ValueError
+            The package was written in a format this code does not know.
+        """
+        folder = Path(folder)
+        about = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+        if about["format"] != FORMAT:
+            raise ValueError(
+                f"package format {about['format']} is not {FORMAT}: use the version that wrote it"
+            )
+        preprocessors: dict[int, Preprocessor] = {}
+        members = []
+        for i, entry in enumerate(about["members"]):
+            place = int(entry["preprocess"])
+            if place not in preprocessors:
+                state = json.loads((folder / f"preprocess_{place}.json").read_text(encoding="utf-8"))
+                preprocessors[place] = Preprocessor(state)
+            member = MEMBERS[entry["kind"]].load(folder / f"member_{i}", entry["meta"])
+            members.append((preprocessors[place], member, float(entry["weight"])))
+        cut = float(about["temperature"]), float(about["threshold"])
+        return cls(members, about["task"], about["classes"], about["columns"], *cut)
