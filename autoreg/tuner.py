@@ -18,7 +18,7 @@ from autoreg.errors import AutoregError, Interrupted, NoTrialCompleted
 from autoreg.executor import SerialExecutor
 from autoreg.finals import run_finals
 from autoreg.findings import Outcome, correct, default_numbers, gather, resampled_together
-from autoreg.ledger import Ledger, MemoryLedger, MlflowLedger, study_lock
+from autoreg.ledger import RECORD, Ledger, MemoryLedger, MlflowLedger, study_lock
 from autoreg.nested import nested_estimate
 from autoreg.planning import StudyPlan, plan
 from autoreg.record import StudyRecord, plain
@@ -211,7 +211,7 @@ class _Run:
         report["seconds"] |= {"total": self._elapsed(), "tracking_wait": self.ledger.waited}
         record = replace(record, report=report)
         budget = {"trials": len(records), "timeout": self.spec.timeout, "stopped_by": stopped_by}
-        files = {"record.json": record.to_json()}
+        files = {RECORD: record.to_json()}
         self.ledger.finish(
             {"report": report, "budget": budget}, _parent_metrics(outcome, report), note, files
         )
