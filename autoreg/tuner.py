@@ -22,6 +22,7 @@ from autoreg.errors import AutoregError, Interrupted, NoTrialCompleted
 from autoreg.executor import SerialExecutor
 from autoreg.ledger import Ledger, MemoryLedger, MlflowLedger, study_lock
 from autoreg.planning import StudyPlan, plan
+from autoreg.racing import Judge
 from autoreg.registry import Registration, register
 from autoreg.search import Arm, Search
 from autoreg.selection import Estimate, choose, estimate, stopping_point
@@ -159,7 +160,11 @@ class _Run:
             for name, backend in self.plan.backends.items()
         }
         executor = SerialExecutor(self.plan.problem, self.plan.backends, lambda: time_left() > 0)
-        return Search(self.spec, self.plan.block, arms, executor, self.ledger, history, time_left, self.watch)
+        problem = self.plan.problem
+        judge = Judge(problem.table.task, problem.row_losses, problem.weight, problem.table.group)
+        return Search(
+            self.spec, self.plan.block, arms, executor, self.ledger, history, time_left, self.watch, judge
+        )
 
     @contextmanager
     def _left_tidy(self) -> Iterator[None]:

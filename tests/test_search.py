@@ -7,6 +7,7 @@ import pytest
 from autoreg.executor import SerialExecutor
 from autoreg.ledger import History, MemoryLedger
 from autoreg.planning import plan
+from autoreg.racing import Judge
 from autoreg.search import Arm, Search
 from autoreg.space import Proposer
 from autoreg.spec import parse_study
@@ -62,6 +63,7 @@ def search(
         history or History(),
         time_left,
         watch or Silent(),
+        Judge(planned.table.task, planned.problem.row_losses),
     )
 
 
