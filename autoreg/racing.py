@@ -18,7 +18,7 @@ DRAWS = 2000
 POOLS = 10_000
 """Rows beyond so many are summed in so many pools before they are drawn: the spread of the mean stays the same."""
 SETTLED = 12
-"""Complete trials that a range must have seen before it is judged."""
+"""Scored trials that a range must have seen before it is judged."""
 EDGE = 0.1
 STEP = 10.0
 AT_MOST = 2
@@ -200,9 +200,10 @@ def crowds(
 def crowded_end(name: str, d: Range, told: Sequence[TrialRecord], since: int = -1) -> str | None:
     """The end of a logarithmic range that the best trials crowd, if they do.
 
-    Three quarters of the best 15 % (at least 4) of the complete trials in which the name had effect lie within
-    10 % of the range's width of it, or beyond. The best trial of all must be one of them: where it does without
-    the name, nothing better lies past the end.
+    Three quarters of the best 15 % (at least 4) of the trials in which the name had effect lie within 10 % of the
+    range's width of it, or beyond. The best trial of all must be one of those: where it does without the name,
+    nothing better lies past the end. Pruned trials count with the folds they have: where the best trial sits on
+    the end, nearly all others are clearly worse than it and are pruned.
 
     Parameters
     ----------
@@ -212,10 +213,9 @@ def crowded_end(name: str, d: Range, told: Sequence[TrialRecord], since: int = -
     since : int
         Number of the first trial that was asked of the range as it is.
     """
-    complete = [r for r in told if r.result.state is State.COMPLETE]
-    if sum(r.number >= since for r in complete) < SETTLED:
+    ranked = _ranked(told)
+    if sum(r.number >= since for r in ranked) < SETTLED:
         return None
-    ranked = sorted(complete, key=lambda r: (r.result.loss, r.number))
     active = [p for p in (_place(d, r, name) for r in ranked) if p is not None]
     if len(active) < 4 or _place(d, ranked[0], name) is None:
         return None
@@ -224,6 +224,19 @@ def crowded_end(name: str, d: Range, told: Sequence[TrialRecord], since: int = -
         if sum(near) >= 0.75 * len(near):
             return end
     return None
+
+
+def _ranked(told: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Scored trials, best first: by their mean loss above the best complete trial's in the folds that both have."""
+    complete = [r for r in told if r.result.state is State.COMPLETE]
+    if not complete:
+        return []
+    best = min(complete, key=lambda r: (r.result.loss, r.number)).result.fold_losses
+
+    def above(r: TrialRecord) -> tuple[float, int]:
+        return float(np.mean(np.subtract(r.result.fold_losses, best[: len(r.result.fold_losses)]))), r.number
+
+    return sorted((r for r in told if r.result.state is not State.FAILED), key=above)
 
 
 def _place(d: Range, record: TrialRecord, name: str) -> float | None:
