@@ -10,50 +10,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoreg.backends import Backend
-from autoreg.errors import AutoregError, StudyError
+from autoreg.errors import AutoregError
 from autoreg.evaluation import Candidate
 from autoreg.executor import Done, Executor, Work
 from autoreg.ledger import History, Ledger
-from autoreg.racing import Judge, crowds, verdict
-from autoreg.space import Asked, Proposer, Space, derive_seed
+from autoreg.racing import Judge
+from autoreg.referee import Arm, Referee
+from autoreg.space import Space, derive_seed
 from autoreg.spec import SearchSpec
-from autoreg.trial import Dimension, Extension, OutOfTime, Params, State, TrialRecord, Watch
+from autoreg.trial import Extension, OutOfTime, Params, State, TrialRecord, Watch
 
-
-@dataclass
-class Arm:
-    """One backend in the race.
-
-    Attributes
-    ----------
-    backend : Backend
-    proposer : Proposer
-    asked : dict of int to Asked
-        Configurations by trial number, in the order asked.
-    best : TrialRecord or None
-        Complete trial with the smallest loss among those told.
-    spent : list of float
-        Seconds of every computed trial.
-    """
-
-    backend: Backend
-    proposer: Proposer
-    asked: dict[int, Asked] = field(default_factory=dict)
-    best: TrialRecord | None = None
-    spent: list[float] = field(default_factory=list)
-
-    @property
-    def left(self) -> int | None:
-        """Configurations not yet tried, or None when they are countless."""
-        capacity = self.proposer.capacity
-        return None if capacity is None else max(0, capacity - len(self.asked))
+__all__ = ["Arm", "Search"]
 
 
 class Search:
@@ -78,10 +51,8 @@ class Search:
 
     Attributes
     ----------
-    drops : dict of str to int
-        Backends that left the race, with the first trial number that no longer is theirs.
-    extensions : list of Extension
-        Ranges that became wider, in order.
+    referee : Referee
+        Who left the race, and which ranges became wider.
     """
 
     def __init__(
@@ -98,13 +69,8 @@ class Search:
     ) -> None:
         self.spec, self.block, self.arms = spec, block, dict(arms)
         self.executor, self.ledger, self.history = executor, ledger, history
-        self.time_left, self.watch, self.judge = time_left, watch, judge
-        self.drops = dict(history.drops)
-        self.extensions: list[Extension] = []
-        self.first = self.spaces
-        self.cautioned: set[tuple[str, str]] = set()
-        # What is decided before a trial that the ledger holds was decided when that trial was first run.
-        self.decided = max(history.records, default=-1)
+        self.watch = watch
+        self.referee = Referee(spec, block, self.arms, judge, ledger, history, time_left, watch)
         self.records: dict[int, TrialRecord] = {}
         self.finished: dict[int, TrialRecord] = {}
         self.owner: dict[int, str] = {}
@@ -135,9 +101,19 @@ class Search:
         return [self.records[n] for n in sorted(self.records)]
 
     @property
+    def drops(self) -> dict[str, int]:
+        """Backends that left the race, with the first trial number that no longer is theirs."""
+        return dict(self.referee.drops)
+
+    @property
+    def extensions(self) -> list[Extension]:
+        """Ranges that became wider, in order."""
+        return list(self.referee.extensions)
+
+    @property
     def spaces(self) -> dict[str, Space]:
-        """Every backend's space as it is now."""
-        return {name: arm.proposer.space for name, arm in self.arms.items()}
+        """Every backend's space as it is now, extensions included."""
+        return self.referee.spaces
 
     # -- who is next -------------------------------------------------------------------------------------------
 
@@ -149,109 +125,17 @@ class Search:
             for name, arm in self.arms.items():
                 size = min(self.block, self.spec.trials - number)
                 size = size if arm.left is None else min(size, arm.left)
-                if size <= 0 or self._dropped(name, number, size):
+                if size <= 0 or self.referee.absent(name, number):
                     continue
-                self._widen(name, number)
+                if self.referee.decides(number):
+                    self._settle(number - self.spec.lookahead)
+                    if self.referee.drops_now(name, number, size):
+                        continue
+                self.referee.widen(name, number)
                 yield name, list(range(number, number + size))
                 number += size
             if number == before:
                 return
-
-    def _dropped(self, name: str, number: int, size: int) -> bool:
-        """Whether a backend is out, or goes now: for lack of time while others still fit, or because it is worse."""
-        if name in self.drops:
-            return number >= self.drops[name]
-        if number <= self.decided:
-            return False
-        if self.time_left() <= 0:
-            raise OutOfTime
-        self._settle(number - self.spec.lookahead)
-        why = self._too_slow(name, number, size) or self._outraced(name, number)
-        if why is None:
-            return False
-        self.drops[name] = number
-        self.ledger.drop(self.drops)
-        self.watch.say(f"{name}: {why}, so the others get its trials")
-        return True
-
-    def _racing(self, number: int) -> list[str]:
-        """Backends that may still run at a number: one with nothing left to try neither wins trials nor loses them."""
-        return [
-            name
-            for name, arm in self.arms.items()
-            if number < self.drops.get(name, number + 1) and arm.left != 0
-        ]
-
-    def _too_slow(self, name: str, number: int, size: int) -> str | None:
-        """Why the next block does not fit the time left, where another backend's still does."""
-        seconds, left = self._expected(name, size), self.time_left()
-        others = [other for other in self._racing(number) if other != name]
-        # When nothing fits: go on until the time is up, and let a longer run go on from there.
-        if seconds <= left or not any(self._expected(other, self.block) <= left for other in others):
-            return None
-        return f"its next {size} trials would take about {seconds:.0f} s and {left:.0f} s are left"
-
-    def _outraced(self, name: str, number: int) -> str | None:
-        """Why the race is lost. A grid is not raced: it is to try every combination."""
-        if not self.spec.race or self.spec.sampler == "grid":
-            return None
-
-        def worse(leader: str) -> float:
-            mine, theirs = (self._predictions(self.arms[b]) for b in (name, leader))
-            if mine is None or theirs is None:
-                return 0.0
-            return self.judge.worse(mine, theirs, derive_seed(self.spec.seed, "race", number))
-
-        return verdict(name, {b: self._trials(b) for b in self._racing(number)}, worse)
-
-    def _trials(self, name: str) -> list[TrialRecord]:
-        """A backend's told trials, in order."""
-        return [r for r in self.records.values() if r.backend == name]
-
-    def _expected(self, name: str, size: int) -> float:
-        spent = self.arms[name].spent
-        return size * float(np.mean(spent[-self.block :])) if spent else 0.0
-
-    def _widen(self, name: str, number: int) -> None:
-        """Move the ends that a backend's best trials crowd; what the ledger holds is done as it was."""
-        known = [e for e in self.history.extensions if (e.number, e.backend) == (number, name)]
-        found = known or self._found_narrow(name, number)
-        if not found:
-            return
-        self.arms[name].proposer.widen({e.name: (e.low, e.high) for e in found})
-        self.extensions += found
-        if not known:
-            later = [e for e in self.history.extensions if e.number > number]
-            self.ledger.extend([*self.extensions, *later])
-
-    def _found_narrow(self, name: str, number: int) -> list[Extension]:
-        """Which ranges are to become wider now; a range that the user has given is only spoken of."""
-        if number <= self.decided:
-            return []
-        arm, now = self.arms[name], self.arms[name].proposer.space.dimensions
-
-        def possible(key: str, dimension: Dimension) -> bool:
-            try:
-                arm.backend.check({key: dimension}, self.judge.task)
-            except StudyError:
-                return False
-            return True
-
-        self._settle(number - self.spec.lookahead)
-        before = [e for e in self.extensions if e.backend == name]
-        found = []
-        for crowd in crowds(self.first[name].dimensions, now, self._trials(name), before, possible):
-            wider, place = crowd.wider, f"search.{name}.{crowd.name}"
-            words = f"{place}: the best trials crowd the {crowd.end} end {crowd.value:.4g}"
-            if wider.extend:
-                found.append(Extension(number, name, crowd.name, wider.low, wider.high))
-                self.watch.say(
-                    f"{words}; from here on it is searched from {wider.low:.4g} to {wider.high:.4g}"
-                )
-            elif (name, crowd.name) not in self.cautioned:
-                self.cautioned.add((name, crowd.name))
-                self.watch.say(f"{words} of your range; extend = true lets the search go further")
-        return found
 
     # -- one block ---------------------------------------------------------------------------------------------
 
@@ -292,16 +176,7 @@ class Search:
 
     def _incumbent(self, arm: Arm) -> NDArray[np.float32] | None:
         """What the backend's next trial is pruned against."""
-        return self._predictions(arm) if self.spec.prune and not arm.backend.batched else None
-
-    def _predictions(self, arm: Arm) -> NDArray[np.float32] | None:
-        """Predictions of a backend's best trial so far; fetched once when it was looked up."""
-        if arm.best is None:
-            return None
-        if arm.best.result.predictions is None:
-            fetched = self.ledger.predictions(arm.best)
-            arm.best = replace(arm.best, result=replace(arm.best.result, predictions=fetched))
-        return arm.best.result.predictions
+        return arm.predictions(self.ledger) if self.spec.prune and not arm.backend.batched else None
 
     # -- results -----------------------------------------------------------------------------------------------
 
@@ -318,7 +193,9 @@ class Search:
             better = arm.best is None or record.result.loss < arm.best.result.loss
             if record.result.state is State.COMPLETE and better:
                 arm.best = record
-            self.records[n] = _without_arrays(record)  # a study holds hundreds; only the best keeps its own
+            self.records[n] = arm.told[n] = _without_arrays(
+                record
+            )  # a study holds hundreds; only the best keeps its own
             self.told = n
             self.watch.trial(record, replayed)
 

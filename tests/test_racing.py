@@ -173,8 +173,9 @@ def test_of_many_trials_the_best_fifteen_per_cent_count():
 def test_pruned_trials_count_by_what_they_lack_in_the_folds_they_have():
     """The first fold is easy: the mean of a pruned trial over two folds is below the best trial's over three."""
 
-    def scored(i, alpha, state):
-        folds = (float(i), 10.0 + i, 20.0 + i)[: 3 if state is State.COMPLETE else 2]
+    def scored(i, alpha, state, lack=None):
+        worse = float(i) if lack is None else lack
+        folds = (worse, 10.0 + worse, 20.0 + worse)[: 3 if state is State.COMPLETE else 2]
         loss = sum(folds) / len(folds)
         return TrialRecord(
             i, "sklearn", {}, TrialResult(state, {"alpha": alpha}, loss=loss, fold_losses=folds)
@@ -182,7 +183,7 @@ def test_pruned_trials_count_by_what_they_lack_in_the_folds_they_have():
 
     told = [scored(i, 1.0, State.COMPLETE) for i in range(2)]
     told += [scored(2 + i, 1.0, State.PRUNED) for i in range(2)]
-    told += [scored(4 + i / 10, alpha, State.PRUNED) for i, alpha in enumerate(SPREAD)]
+    told += [scored(4 + i, alpha, State.PRUNED, 4 + i / 10) for i, alpha in enumerate(SPREAD)]
     assert crowded_end("alpha", WIDE, told) == "upper"
     assert crowded_end("alpha", WIDE, told[2:] * 2) is None
     told[2:4] = [scored(n, 1.0, State.COMPLETE) for n in (2, 3)]

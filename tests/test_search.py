@@ -348,7 +348,10 @@ def test_a_search_killed_again_and_again_has_the_same_trials_drops_and_ranges(co
     assert sorted(ledger.history.records) == list(range(stops[-1]))
     last = search(contest, ledger=ledger, history=ledger.begin(None))
     assert told(last.run()) == told(records)
-    assert (last.drops, last.extensions) == (running.drops, running.extensions)
+    assert (last.drops, last.extensions) == (
+        running.drops,
+        running.extensions,
+    )
     assert last.spaces == running.spaces
     assert ledger.history.extensions == whole.history.extensions
 
@@ -434,3 +437,12 @@ def test_a_backend_with_nothing_left_to_try_neither_loses_nor_holds_up_the_race(
     records = running.run()
     assert running.drops == {}
     assert [r.backend for r in records].count("xgboost") == 58
+
+
+def test_nobody_leaves_for_one_that_has_not_use_for_all_the_trials(contest):
+    """Of twenty settings of the linear models some are left when boosting is known to be worse."""
+    few = {"penalty": "l2", "l1_ratio": 0.5, "alpha": [0.01 * 1.2**i for i in range(20)]}
+    running = search(plan(contest.study.updated(search={"sklearn": few})))
+    records = running.run()
+    assert running.arms["sklearn"].left == 0
+    assert [r.backend for r in records].count("xgboost") == 40
