@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from autoreg.card import header
 from autoreg.executor import SerialExecutor
-from autoreg.ledger import History, MemoryLedger
+from autoreg.ledger import History, MemoryLedger, MlflowLedger
 from autoreg.planning import plan
 from autoreg.racing import Judge
 from autoreg.search import Arm, Search
@@ -378,6 +379,23 @@ def test_a_hole_where_a_range_has_grown_is_filled_with_the_same_trials(contest, 
     kept = {n: r for n, r in ledger.history.records.items() if not begun <= n < begun + 4}
     history = History(kept, dict(running.drops), extensions=list(running.extensions))
     assert told(search(contest, history=history).run()) == told(records)
+
+
+@pytest.mark.slow
+def test_a_study_resumed_from_the_store_decides_as_an_undisturbed_one(contest, undisturbed, store):
+    """Killed just before the drop: the two best trials' predictions come back from their runs."""
+    running, records, _, _ = undisturbed
+    killed, again = MlflowLedger(), MlflowLedger()
+    history, stop = killed.begin(header(contest, False)), running.drops["xgboost"] - 1
+    with pytest.raises(Killed):
+        search(contest, ledger=killed, history=history, executor=Stopping(contest, stop)).run()
+    killed.abandon("KILLED")
+    history = again.begin(header(contest, False))
+    assert sorted(history.records) == list(range(stop))
+    assert history.extensions
+    last = search(contest, ledger=again, history=history)
+    assert told(last.run()) == told(records)
+    assert (last.drops, last.extensions) == (running.drops, running.extensions)
 
 
 def test_without_a_race_nobody_leaves(contest):
