@@ -193,8 +193,7 @@ class Referee:
         self.arms[name].proposer.widen({e.name: (e.low, e.high) for e in found})
         self.extensions += found
         if not known:
-            later = [e for e in self.history.extensions if e.number > number]
-            self.ledger.extend([*self.extensions, *later])
+            self.ledger.extend(self.extensions)
 
     def _found_narrow(self, name: str, number: int) -> list[Extension]:
         """Which ranges are to become wider now; a range that the user has given is only spoken of."""
