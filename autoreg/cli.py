@@ -197,7 +197,9 @@ def show(study: str, top: int, json: str | None) -> None:
 
 @cli.command()
 @click.argument("study", metavar="STUDY|RUN_ID")
-@click.option("--out", required=True, metavar="FILE", help="Where to write it: .html, .md (model card) or .json.")
+@click.option(
+    "--out", required=True, metavar="FILE", help="Where to write it: .html, .md (model card) or .json."
+)
 def report(study: str, out: str) -> None:
     """Write a finished study's report again, from what MLflow holds.
 

@@ -25,8 +25,8 @@ from autoreg.record import (
 )
 from autoreg.selection import Corrected, Decision, Estimate, complete, corrected_cv, incumbents, time_blocks
 from autoreg.shipping import Shipment, configuration
-from autoreg.space import derive_seed
-from autoreg.trial import Choice, Floats, Range, TrialRecord
+from autoreg.space import Space, derive_seed
+from autoreg.trial import Choice, Extension, Floats, Range, TrialRecord
 
 NOTHING = Corrected(np.nan, np.nan, np.nan, 0, 0)
 
@@ -47,10 +47,11 @@ class Outcome:
         The look at the holdout; None where there is no holdout.
     corrected : Corrected
     events : list of str
+        What was left out after the search, and why.
     curves : mapping of str to ndarray
         Of the winner.
-    searched : mapping
-        Final search space of every backend.
+    spaces, drops, extensions : mapping, mapping, sequence
+        The search's final spaces, the backends that left it and at which trial, and the ranges that grew.
     """
 
     planned: StudyPlan
@@ -63,6 +64,19 @@ class Outcome:
     corrected: Corrected = NOTHING
     events: list[str] = field(default_factory=list)
     curves: Mapping[str, Floats] = field(default_factory=dict)
+    spaces: Mapping[str, Space] = field(default_factory=dict)
+    drops: Mapping[str, int] = field(default_factory=dict)
+    extensions: Sequence[Extension] = ()
+
+    @property
+    def history(self) -> list[str]:
+        """What happened on the way, in words."""
+        left = [f"{name} left the search before trial {number}" for name, number in self.drops.items()]
+        grown = [
+            f"{e.backend}: {e.name} was searched from {e.low:.4g} to {e.high:.4g} from trial {e.number} on"
+            for e in self.extensions
+        ]
+        return [*left, *grown, *self.events]
 
     @property
     def cv_fresh(self) -> float:
@@ -168,8 +182,8 @@ def gather(outcome: Outcome, report: dict[str, Any], seconds: Callable[[], float
         repeats=len(outcome.finals.problems) if outcome.finals else 0,
         rule=planned.study.select.rule,
         trials=[_row(r) for r in outcome.records],
-        searched=_searched(planned),
-        events=list(outcome.events),
+        searched=_searched(outcome),
+        events=outcome.history,
         finalists=_finalists(outcome),
         shipped=_shipped(outcome),
         overtuning=_overtuning(outcome),
@@ -204,17 +218,17 @@ def _row(record: TrialRecord) -> TrialRow:
     )
 
 
-def _searched(planned: StudyPlan) -> dict[str, dict[str, dict[str, Any]]]:
+def _searched(outcome: Outcome) -> dict[str, dict[str, dict[str, Any]]]:
     out: dict[str, dict[str, dict[str, Any]]] = {}
-    for backend, space in planned.resolved.items():
-        given = planned.study.search.space(backend)
+    for backend, space in outcome.spaces.items():
+        given = outcome.planned.study.search.space(backend)
         out[backend] = {}
         for name, d in space.searched.items():
             if isinstance(d, Choice):
                 out[backend][name] = {"values": list(d.values)}
             elif isinstance(d, Range):
                 ends = {"low": d.low, "high": d.high, "log": d.log, "off": d.off}
-                out[backend][name] = ends | {"pinned": name in given}
+                out[backend][name] = ends | {"pinned": name in given and not d.extend}
     return out
 
 

@@ -21,6 +21,7 @@ from autoreg.findings import Outcome, correct, default_numbers, gather, resample
 from autoreg.ledger import RECORD, Ledger, MemoryLedger, MlflowLedger, study_lock
 from autoreg.nested import nested_estimate
 from autoreg.planning import StudyPlan, plan
+from autoreg.racing import Judge
 from autoreg.record import StudyRecord, plain
 from autoreg.registry import Registration, register
 from autoreg.search import Arm, Search
@@ -147,11 +148,12 @@ class _Run:
             self.ledger.resume()
             search = self._search(history)
             records = search.run()
-            return self._conclude(records, search.stopped_by, history.looks)
+            return self._conclude(search, records, history.looks)
 
     def assess(self) -> Outcome:
         """Search and decide, and register nothing."""
-        return self._decide(self._search(self.ledger.begin(study_header(self.plan, False))).run())
+        search = self._search(self.ledger.begin(study_header(self.plan, False)))
+        return self._decide(search, search.run())
 
     def _covered(self, had: Mapping[str, Any]) -> bool:
         """Whether a finished study has had at least the budget asked for now."""
@@ -172,7 +174,11 @@ class _Run:
             for name, backend in self.plan.backends.items()
         }
         executor = SerialExecutor(self.plan.problem, self.plan.backends, lambda: time_left() > 0)
-        return Search(self.spec, self.plan.block, arms, executor, self.ledger, history, time_left, self.watch)
+        problem = self.plan.problem
+        judge = Judge(problem.table.task, problem.row_losses, problem.weight, problem.table.group)
+        return Search(
+            self.spec, self.plan.block, arms, executor, self.ledger, history, time_left, self.watch, judge
+        )
 
     @contextmanager
     def _left_tidy(self) -> Iterator[None]:
@@ -193,9 +199,9 @@ class _Run:
 
     # -- after the search --------------------------------------------------------------------------------------
 
-    def _conclude(self, records: list[TrialRecord], stopped_by: str, looks: int) -> TuneResult:
+    def _conclude(self, search: Search, records: list[TrialRecord], looks: int) -> TuneResult:
         times = {"search": time.monotonic() - self.began}
-        outcome = self._decide(records)
+        outcome = self._decide(search, records)
         times["finalists"] = time.monotonic() - self.began - times["search"]
         for caution in outcome.estimate.warnings:
             self.watch.say(f"warning: {caution}")
@@ -210,7 +216,7 @@ class _Run:
             report["model"] = self._register(outcome, note)
         report["seconds"] |= {"total": self._elapsed(), "tracking_wait": self.ledger.waited}
         record = replace(record, report=report)
-        budget = {"trials": len(records), "timeout": self.spec.timeout, "stopped_by": stopped_by}
+        budget = {"trials": len(records), "timeout": self.spec.timeout, "stopped_by": search.stopped_by}
         files = {RECORD: record.to_json()}
         self.ledger.finish(
             {"report": report, "budget": budget}, _parent_metrics(outcome, report), note, files
@@ -220,7 +226,7 @@ class _Run:
     def _elapsed(self) -> float:
         return time.monotonic() - self.began
 
-    def _decide(self, records: list[TrialRecord]) -> Outcome:
+    def _decide(self, search: Search, records: list[TrialRecord]) -> Outcome:
         """Finalists on fresh folds, what is shipped, and one look at the holdout."""
         plan, select = self.plan, self.plan.study.select
         winner = choose(records, {name: b.rank for name, b in plan.backends.items()})
@@ -249,7 +255,10 @@ class _Run:
         corrected = correct(plan, records, self.ledger.predictions)
         self.watch.stage(plan.study.split.estimate)
         judged = self._judge(shipment.package, winner) if len(plan.split.holdout) else self._nested(winner)
-        return Outcome(plan, records, winner, finals, decision, shipment, judged, corrected, events, curves)
+        return Outcome(
+            plan, records, winner, finals, decision, shipment, judged, corrected, events, curves,
+            search.spaces, search.drops, search.extensions,
+        )  # fmt: skip
 
     def _judge(self, package: Package, winner: TrialRecord) -> Estimate:
         """Look at the holdout, once."""

@@ -28,6 +28,7 @@ from autoreg.findings import default_numbers
 from autoreg.ledger import History, MemoryLedger
 from autoreg.metrics import loss_rows
 from autoreg.planning import plan
+from autoreg.racing import Judge
 from autoreg.search import Arm, Search
 from autoreg.selection import Cut, choose, decide
 from autoreg.shipping import configuration, ship
@@ -59,8 +60,12 @@ def searched(planned):
         name: Arm(backend, Proposer(planned.resolved[name], spec.sampler, spec.seed, name))
         for name, backend in planned.backends.items()
     }
+    problem = planned.problem
+    judge = Judge(problem.table.task, problem.row_losses, problem.weight, problem.table.group)
     executor = SerialExecutor(planned.problem, planned.backends, lambda: True)
-    return Search(spec, planned.block, arms, executor, ledger, History(), lambda: np.inf, Silent()).run()
+    return Search(
+        spec, planned.block, arms, executor, ledger, History(), lambda: np.inf, Silent(), judge
+    ).run()
 
 
 def contenders(planned, records):
@@ -139,7 +144,10 @@ def measure(given):
         for name in given.sets:
             if (name, seed) in known:
                 continue
-            rows = [(name, seed, c, loss, round(s, 1)) for c, loss, s in cell(given.folder, index.loc[name], seed, given)]
+            rows = [
+                (name, seed, c, loss, round(s, 1))
+                for c, loss, s in cell(given.folder, index.loc[name], seed, given)
+            ]
             new = not given.out.exists()
             with given.out.open("a", newline="") as file:
                 writer = csv.writer(file)
@@ -163,13 +171,17 @@ def summary(path):
         by_set = ratio[c].groupby("set").mean()
         r, se = regret[c].mean(), regret[c].groupby("set").mean().sem()
         wins = (ratio[c] < -1e-3).sum(), (ratio[c].abs() <= 1e-3).sum(), (ratio[c] > 1e-3).sum()
-        print(f"{c:22} {r:8.3f} {se:7.3f} {np.expm1(by_set.mean()):+9.2%} {by_set.sem():7.2%}  {'/'.join(map(str, wins))}")
+        print(
+            f"{c:22} {r:8.3f} {se:7.3f} {np.expm1(by_set.mean()):+9.2%} {by_set.sem():7.2%}  {'/'.join(map(str, wins))}"
+        )
     kinds = pd.read_csv(path).contender
     print("auto shipped:", dict(kinds[kinds.str.startswith("auto")].value_counts()))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder")
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--seeds", type=int, default=2)
