@@ -1,0 +1,264 @@
+"""Figures about the search: all trials, regularization paths, overtuning, and the winner's learning curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from autoreg.record import StudyRecord, TrialRow
+from autoreg.report.canvas import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    WIDTH,
+    beyond,
+    decades,
+    look,
+    plain_ticks,
+    robust,
+    sheet,
+    squeezed,
+    thin,
+)
+from autoreg.report.facts import backends, direction, finite, metric, short, winner_number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def _scored(record: StudyRecord) -> list[TrialRow]:
+    return [t for t in record.trials if finite(t.cv)]
+
+
+def ringed(axes: Axes, x: float, y: float) -> None:
+    """Mark the chosen point."""
+    axes.plot(x, y, "o", ms=13, mfc="none", mec=INK, mew=1.6, zorder=6)
+
+
+def _key(record: StudyRecord, figure: Figure, present: Sequence[str], extra: Sequence[tuple[str, str]]) -> None:
+    """Legend below: the backends, then other marks (``(marker, what it says)``)."""
+    from matplotlib.lines import Line2D
+
+    marks = []
+    for backend in present:
+        color, marker = look(backend, backends(record))
+        marks.append(Line2D([], [], color=color, marker=marker, ls="", ms=6, label=backend[:24]))
+    for marker, text in extra:
+        big = 11 if marker in "oD" else 8
+        marks.append(
+            Line2D([], [], color=INK, marker=marker, ls="", ms=big, mfc="none", mew=1.4, label=text)
+        )
+    figure.legend(handles=marks, loc="outside lower center", ncols=min(6, len(marks)), handletextpad=0.4)
+
+
+def trials_figure(record: StudyRecord) -> Figure | None:
+    """Score on new folds against the score on training rows, and against the size of the model."""
+    trials = _scored(record)
+    against = [t for t in trials if finite(t.train)]
+    if not trials or not against:
+        return None
+    sized = [t for t in trials if finite(t.complexity) and t.complexity > 0]
+    figure = sheet(WIDTH, 4.3)
+    if sized:
+        left, right = figure.subplots(1, 2, width_ratios=(1.1, 1))
+        _by_size(record, right, sized)
+    else:
+        left = figure.add_subplot()
+    _by_train(record, left, against)
+    present = [b for b in backends(record) if any(t.backend == b for t in trials)]
+    _key(record, figure, present, [("o", f"chosen, #{winner_number(record)}")])
+    return figure
+
+
+def _dots(record: StudyRecord, axes: Axes, trials: Sequence[TrialRow], x: Sequence[float], y: Sequence[float]) -> None:
+    """All trials, those that were not finished paler; the chosen one ringed."""
+    for backend in backends(record):
+        for done in (False, True):
+            here = [
+                i for i, t in enumerate(trials) if t.backend == backend and (t.state == "complete") == done
+            ]
+            color, marker = look(backend, backends(record))
+            if here:
+                axes.scatter(
+                    [x[i] for i in here], [y[i] for i in here], s=26, c=color, marker=marker, linewidths=0.5,
+                    edgecolors="white", alpha=0.8 if done else 0.25, zorder=3,
+                )  # fmt: skip
+    for i, trial in enumerate(trials):
+        if trial.number == winner_number(record):
+            ringed(axes, x[i], y[i])
+
+
+def _by_train(record: StudyRecord, axes: Axes, trials: Sequence[TrialRow]) -> None:
+    up = record.greater_is_better
+    x, y = [float(t.train or 0) for t in trials], [float(t.cv or 0) for t in trials]
+    low, high = robust(x + y, up)
+    ends = (low, high)
+    _dots(record, axes, trials, squeezed(x, ends), squeezed(y, ends))
+    axes.plot(ends, ends, color=GREY, lw=1, zorder=1)
+    axes.set(xlim=ends, ylim=ends, xlabel=f"{metric(record)} on training rows", ylabel=f"{metric(record)} on new folds")
+    axes.set_title("train against new folds")
+    hidden = sum(min(a, b) < low or max(a, b) > high for a, b in zip(x, y, strict=True))
+    beyond(axes, hidden)
+    words = {"transform": axes.transAxes, "fontsize": 8, "color": GREY, "style": "italic"}
+    axes.text(0.97 if up else 0.03, 0.04 if up else 0.96, "overfitting: far\nfrom the line",
+              ha="right" if up else "left", va="bottom" if up else "top", **words)  # fmt: skip
+    axes.text(0.03 if up else 0.97, 0.04 if up else 0.96, "underfitting: on the\nline, but poor",
+              ha="left" if up else "right", va="bottom" if up else "top", **words)  # fmt: skip
+    axes.grid()
+    plain_ticks(axes)
+
+
+def _by_size(record: StudyRecord, axes: Axes, trials: Sequence[TrialRow]) -> None:
+    x, y = [math.log10(t.complexity or 1) for t in trials], [float(t.cv or 0) for t in trials]
+    ends = robust(y, record.greater_is_better)
+    _dots(record, axes, trials, x, squeezed(y, ends))
+    axes.set_ylim(ends)
+    decades(axes, min(x), max(x))
+    axes.set(xlabel="effective parameters (log scale)", title="size against new folds")
+    axes.grid()
+    plain_ticks(axes, "y")
+
+
+def paths_figure(record: StudyRecord) -> Figure | None:
+    """Score against the strength of the penalty, a panel for every backend and kind of penalty."""
+    trials = [t for t in _scored(record) if t.state == "complete" and finite(t.params.get("alpha"))]
+    panels: dict[str, dict[str, list[TrialRow]]] = {}
+    for t in trials:
+        if t.params["alpha"] > 0:
+            panels.setdefault(t.backend, {}).setdefault(str(t.params.get("penalty", "l2")), []).append(t)
+    if not panels:
+        return None
+    kinds = [k for k in ("l1", "l2", "elasticnet") if any(k in p for p in panels.values())]
+    kinds += sorted({k for p in panels.values() for k in p} - set(kinds))
+    figure = sheet(WIDTH, 0.8 + 2.15 * len(panels))
+    grid = figure.subplots(len(panels), len(kinds), squeeze=False, sharey="row")
+    for row, (backend, found) in enumerate(panels.items()):
+        off = [t for t in trials if t.backend == backend and t.params["alpha"] == 0]
+        ends = robust([float(t.cv or 0) for t in (*off, *(t for k in found.values() for t in k))], record.greater_is_better)
+        grid[row][0].set_ylim(ends)
+        for column, kind in enumerate(kinds):
+            if kind in found:
+                _path(record, grid[row][column], backend, found[kind], off, ends)
+                grid[row][column].set_title(f"{backend[:24]}: {kind[:16]}")
+            else:
+                grid[row][column].set_visible(False)
+        grid[row][0].set_ylabel(metric(record))
+    _key(record, figure, list(panels), [("o", "chosen"), ("D", "simplest within 1 SE")])
+    figure.supxlabel(f"alpha, the strength of the penalty (log scale); {direction(record)}", fontsize=8.5)
+    return figure
+
+
+def _path(
+    record: StudyRecord, axes: Axes, backend: str, trials: Sequence[TrialRow], off: Sequence[TrialRow],
+    ends: tuple[float, float],
+) -> None:  # fmt: skip
+    """One panel: dots with whiskers of one SE, the best of each stretch joined, "off" in a gap at the left."""
+    color, marker = look(backend, backends(record))
+    logs = [math.log10(t.params["alpha"]) for t in trials]
+    low, high = _searched_ends(record, backend, logs)
+    gap = 0.14 * (high - low)
+    places = {t.number: at for t, at in zip(trials, logs, strict=True)} | {t.number: low - gap for t in off}
+    shown = [*trials, *off]
+    y = dict(zip((t.number for t in shown), squeezed([float(t.cv or 0) for t in shown], ends), strict=True))
+    for t in shown:
+        se = t.cv_se if finite(t.cv_se) else 0.0
+        low_end, high_end = squeezed([y[t.number] - se, y[t.number] + se], ends)
+        axes.plot([places[t.number]] * 2, [low_end, high_end], color=color, lw=0.8, alpha=0.35, zorder=2)
+    axes.scatter(
+        [places[t.number] for t in shown], [y[t.number] for t in shown], s=20, c=color, marker=marker,
+        edgecolors="white", linewidths=0.5, zorder=3, alpha=0.85,
+    )  # fmt: skip
+    at, best = _stretches(trials, logs, y, record.greater_is_better)
+    axes.plot(at, best, color=color, lw=1.3, alpha=0.7, zorder=2)
+    one_se = {f.number for f in record.finalists if f.one_se}
+    for t in shown:
+        if t.number == winner_number(record):
+            ringed(axes, places[t.number], y[t.number])
+        if t.number in one_se:
+            axes.plot(places[t.number], y[t.number], "D", ms=11, mfc="none", mec=INK, mew=1.2, zorder=6)
+    for edge, inner in ((low, low + 0.1 * (high - low)), (high, high - 0.1 * (high - low))):
+        axes.axvspan(min(edge, inner), max(edge, inner), color="#f3f4f6", zorder=0, lw=0)
+    left = low - 1.6 * gap if off else low - 0.3 * gap
+    axes.set_xlim(left, high + 0.3 * gap)
+    if off:
+        axes.axvline(low - 0.5 * gap, color=GREY, lw=0.8, ls=(0, (2, 3)))
+    decades(axes, low, high, [(low - gap, "off")] if off else [])
+    axes.grid(axis="y")
+    plain_ticks(axes, "y")
+
+
+def _searched_ends(record: StudyRecord, backend: str, logs: Sequence[float]) -> tuple[float, float]:
+    """Ends of the panel in powers of ten: the searched range and all that was tried."""
+    searched = (record.searched.get(backend) or {}).get("alpha") or {}
+    ends = [math.log10(v) for v in (searched.get("low"), searched.get("high")) if finite(v) and v > 0]
+    low, high = min([*logs, *ends]), max([*logs, *ends])
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _stretches(
+    trials: Sequence[TrialRow], logs: Sequence[float], y: dict[int, float], greater_is_better: bool
+) -> tuple[list[float], list[float]]:
+    """The best trial in each of at most ten stretches of the axis."""
+    low, width = min(logs), (max(logs) - min(logs)) or 1.0
+    best: dict[int, tuple[float, float]] = {}
+    for t, at in zip(trials, logs, strict=True):
+        stretch = min(9, int(10 * (at - low) / width))
+        value = y[t.number]
+        ahead = stretch not in best or (value > best[stretch][1]) == greater_is_better
+        if ahead:
+            best[stretch] = (at, value)
+    points = sorted(best.values())
+    return [at for at, _ in points], [value for _, value in points]
+
+
+def curves_figure(record: StudyRecord) -> Figure | None:
+    """Loss of the winner by epoch or round."""
+    looks = {"train_loss": (BLUE, "-", "rows it is fitted on"), "stop_loss": (ORANGE, "--", "rows that stop it")}
+    found = {name: thin(values) for name, values in record.curves.items() if name in looks}
+    found = {name: curve for name, curve in found.items() if len(curve[0]) > 1}
+    if not found:
+        return None
+    figure = sheet(WIDTH, 3.1)
+    axes = figure.add_subplot()
+    for name, (at, values) in found.items():
+        color, dashes, text = looks[name]
+        axes.plot(at, values, dashes, color=color, lw=1.8, label=text)
+    if finite(record.best_round):
+        axes.axvline(record.best_round, color=INK, lw=1, ls=(0, (2, 2)), label=f"best stop, {short(record.best_round, 3)}")
+    # A network starts far above where it ends; the first steps would flatten all that matters.
+    late = [v for _, values in found.values() for v in values[max(1, len(values) // 50) :]]
+    low, high = robust(late, False)
+    axes.set_ylim(low, high)
+    axes.set(xlabel="epoch or boosting round", ylabel="loss (lower is better)")
+    axes.legend(loc="upper right")
+    axes.grid()
+    plain_ticks(axes)
+    return figure
+
+
+def overtuning_figure(record: StudyRecord) -> Figure | None:
+    """Search score of the best trial so far, and the fresh score of those that were run again."""
+    steps = [o for o in record.overtuning if finite(o.search)]
+    if not steps:
+        return None
+    last = max([t.number for t in record.trials] + [steps[-1].trial])
+    at = [o.trial for o in steps] + [last]
+    search = [float(o.search or 0) for o in steps]
+    fresh = [(o.trial, o.fresh) for o in steps if finite(o.fresh)]
+    figure = sheet(WIDTH, 3.0)
+    axes = figure.add_subplot()
+    axes.step(at, [*search, search[-1]], where="post", color=BLUE, lw=1.8, label="search score of the best so far")
+    axes.plot([o.trial for o in steps], search, "o", color=BLUE, ms=4)
+    if fresh:
+        axes.plot([a for a, _ in fresh], [f for _, f in fresh], "D", color=ORANGE, ms=6, ls=":", lw=1, mec="white",
+                  mew=0.6, label="the same trial on fresh folds")  # fmt: skip
+    axes.set_ylim(robust(search + [float(f) for _, f in fresh], record.greater_is_better))
+    axes.set(xlabel="trial", ylabel=f"{metric(record)}\n({direction(record)})")
+    axes.margins(x=0.02)
+    axes.legend(loc="lower right" if record.greater_is_better else "upper right")
+    axes.grid()
+    plain_ticks(axes)
+    return figure
