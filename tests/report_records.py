@@ -148,11 +148,11 @@ def _study(task, metric, greater, level, unit, classes, count, columns, judged):
         shipped=_shipped(finalists, level, unit, greater),
         overtuning=_overtuning(trials, finalists, greater),
         curves=_curves(), best_round=41.3, judged=judged,
-        removed=names[: columns // 3], kept=names[columns // 3 :],
+        removed=names[columns - columns // 3 :], kept=names[: columns - columns // 3],
         worth=[Worth("alpha", winner.params["alpha"], unit * 0.8, unit * 0.3), Worth("dropout", 0.31, unit * 0.1, unit * 0.25),
                Worth("patience", 5, -unit * 0.4, unit * 0.2)],
         importance=[Importance(name, unit * 3 * 0.75**i, unit * 0.1) for i, name in enumerate(names[:40])],
-        cautions=["the rarest class has only 9 rows in the holdout"],
+        cautions=["the rarest class has only 9 rows in the holdout"] if classes else [],
     )  # fmt: skip
 
 
@@ -180,7 +180,7 @@ def _curves():
 
 def _confusion(k, seed=2):
     rng = np.random.default_rng(seed)
-    table = rng.poisson(1.5, (k, k)) + np.diag(rng.integers(10, 90, k))
+    table = rng.poisson(0.9, (k, k)) + np.diag(rng.integers(10, 90, k))
     return table.astype(float).tolist()
 
 

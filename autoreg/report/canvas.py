@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from autoreg.report.facts import clipped, finite, short
+from autoreg.report.wording import clipped, finite, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.family": ["DejaVu Sans"],
-    "font.size": 8.5,
+    "font.size": 8.8,
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -67,7 +67,7 @@ def look(backend: str, known: Sequence[str]) -> tuple[str, str]:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """matplotlib with this look and none of the user's settings; what was set before comes back."""
+    """Matplotlib with this look and none of the user's settings; what was set before comes back."""
     import matplotlib
 
     with _one_at_a_time, matplotlib.rc_context(), warnings.catch_warnings():
@@ -75,7 +75,8 @@ def styled() -> Iterator[None]:
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         warnings.filterwarnings("ignore", "Matplotlib currently does not support", UserWarning)
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
+        settings: Any = matplotlib.rcParams  # releases differ in what their types say of its keys
+        settings.update(STYLE)
         yield
 
 
@@ -100,7 +101,7 @@ class Drawing:
         label = html.escape(self.alt)
         return (
             f'<svg viewBox="0 0 {self.width:g} {self.height:g}" role="img" aria-label="{label}" '
-            f'style="max-width:{self.width * 1.5:g}px">{self.body}</svg>'
+            f'style="max-width:{self.width * 1.43:.0f}px">{self.body}</svg>'
         )
 
     def file(self) -> bytes:
@@ -124,9 +125,7 @@ def drawn(name: str, figure: Figure, alt: str) -> Drawing:
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', body))
 
     def rewrite(tag: re.Match[str]) -> str:
-        kept = re.sub(
-            r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", tag[0]
-        )
+        kept = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", tag[0])
         kept = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", kept)
         # Releases differ in how they write a font; its family is given once, around everything.
         kept = re.sub(r'font: (?:(bold|\d+) )?([\d.]+px) [^;"]*', r"font-weight: \1; font-size: \2", kept)
@@ -192,7 +191,11 @@ def decades(axes: Axes, low: float, high: float, extra: Sequence[tuple[float, st
     step = max(1, math.ceil((last - first) / 4))
     marks = [(float(e), _power(e)) for e in range(first, last + 1, step) if low - 0.02 <= e <= high + 0.02]
     if not marks:
-        marks = [(low, short(10**low, 2)), (high, short(10**high, 2))] if high > low else [(low, short(10**low, 2))]
+        marks = (
+            [(low, short(10**low, 2)), (high, short(10**high, 2))]
+            if high > low
+            else [(low, short(10**low, 2))]
+        )
     every = [*extra, *marks]
     axes.set_xticks([at for at, _ in every], [text for _, text in every])
 

@@ -18,7 +18,10 @@ FIGURES: dict[str, tuple[Callable[[StudyRecord], Figure | None], str]] = {
     "trials": (plots_search.trials_figure, "All trials: score on new folds against score on training rows"),
     "paths": (plots_search.paths_figure, "Score against the strength of the penalty"),
     "curves": (plots_search.curves_figure, "Learning curves of the winner"),
-    "overtuning": (plots_search.overtuning_figure, "Search score of the best trial so far and its fresh score"),
+    "overtuning": (
+        plots_search.overtuning_figure,
+        "Search score of the best trial so far and its fresh score",
+    ),
     "confusion": (plots_judged.confusion_figure, "True against predicted classes"),
     "reliability": (plots_judged.reliability_figure, "Predicted probabilities against observed shares"),
     "residuals": (plots_judged.residuals_figure, "Residuals along the predicted value"),

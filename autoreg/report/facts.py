@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 from autoreg.record import Finalist, StudyRecord, TrialRow
-from autoreg.secrets import redact
+from autoreg.report.wording import clean, clipped, finite, short, within
 
 PENALTY = ("penalty", "alpha", "l1_ratio")
 """Names that are shown of every model, searched or not."""
@@ -17,88 +17,18 @@ NAMES = {
     "brier": "Brier score",
     "f1": "F1",
     "roc_auc": "ROC AUC",
-    "rmse": "root mean squared error",
-    "mse": "mean squared error",
-    "mae": "mean absolute error",
+    "rmse": "RMSE",
+    "mse": "MSE",
+    "mae": "MAE",
     "r2": "R²",
 }
+LONG = {"rmse": "root mean squared error", "mse": "mean squared error", "mae": "mean absolute error"}
 NATURAL_ENDS = {"l1_ratio", "subsample", "colsample", "patience"}
 """Names whose ranges end where there is nothing beyond, or nothing worth a search."""
 EDGE = 0.1
 """Share of a searched range that counts as its end."""
 Z = 1.959964
-"""A normal variable lies within this many standard deviations in 95 % of cases."""
-
-
-def finite(value: Any) -> TypeGuard[float]:
-    """Whether it is a number to show."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def short(value: Any, digits: int = 4) -> str:
-    """A number to so many digits, thousands apart, ``"–"`` when there is none; anything else as text.
-
-    >>> short(0.123456), short(48213.4), short(1e-7), short(None), short(True)
-    ('0.1235', '48,213', '1e-07', '–', 'True')
-    """
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "–"
-    if not finite(value):
-        return str(value)
-    if value != 0 and not 1e-4 <= abs(value) < 1e9:
-        return f"{value:.{digits}g}"
-    if isinstance(value, int) or abs(value) >= 10**digits:
-        return f"{value:,.0f}"
-    places = digits if value == 0 else digits - 1 - math.floor(math.log10(abs(value)))
-    text = f"{value:,.{max(0, places)}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def within(value: float, width: float) -> str:
-    """A number to two digits of the width of its interval.
-
-    >>> within(0.86123, 0.052), within(48213.0, 2789.0)
-    ('0.861', '48,200')
-    """
-    if not width > 0 or not math.isfinite(width):
-        return short(value)
-    places = 1 - math.floor(math.log10(width))
-    return short(value) if places > 6 else f"{round(value, places):,.{max(0, places)}f}"
-
-
-def clean(value: Any) -> str:
-    """Text in one line, without control characters, halves of surrogate pairs and passwords."""
-    return redact(" ".join("".join(c if c.isprintable() else " " for c in str(value)).split()))
-
-
-def clipped(value: Any, length: int) -> str:
-    """``clean`` text of at most so many characters."""
-    text = clean(value)
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def counted(n: int, thing: str) -> str:
-    """``"1 trial"``, ``"3 trials"``."""
-    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words of at most two units."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def size(count: float) -> str:
-    """Bytes in words."""
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{short(float(count), 3)} {unit}"
-        count /= 1000
-    return f"{short(count, 3)} GB"
+"""A normal variable lies within this many standard deviations in 95% of cases."""
 
 
 def metric(record: StudyRecord) -> str:
@@ -120,7 +50,7 @@ def advantage(record: StudyRecord, score: Any, against: Any) -> float | None:
 
 @dataclass(frozen=True)
 class Estimate:
-    """One estimate of the winner's score, with its 95 % interval and what it means."""
+    """One estimate of the winner's score, with its 95% interval and what it means."""
 
     key: str
     label: str
@@ -212,11 +142,14 @@ def expectation(record: StudyRecord) -> str:
     main, name = main_estimate(record), metric(record)
     if main is None:
         return "There is no estimate from untouched rows: do not expect the search's own score on new ones"
-    lower = "" if record.greater_is_better else " (lower is better)"
     if main.low is None or main.high is None:
-        return f"Expect about {short(main.value)} {name} on new rows{lower}"
-    width = main.high - main.low
-    return f"Expect {within(main.low, width)} to {within(main.high, width)} {name} on new rows{lower}"
+        span = f"about {short(main.value)}"
+    else:
+        width = main.high - main.low
+        span = f"{within(main.low, width)} to {within(main.high, width)}"
+    if record.greater_is_better:
+        return f"Expect {span} {name} on new rows"
+    return f"Expect a {LONG.get(record.metric, name)} of {span} on new rows (lower is better)"
 
 
 def flattery(record: StudyRecord) -> str:

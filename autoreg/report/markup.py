@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from autoreg.report.facts import clean, clipped, counted
+from autoreg.report.wording import clean, clipped, counted
 
 LISTED = 100
 """Entries of a list that are shown; the rest is counted."""
@@ -59,7 +59,9 @@ def table(
     def cells(tag: str, row: Sequence[Any]) -> Html:
         return Html("".join(el(tag, c, **({"cls": "n"} if i in right else {})) for i, c in enumerate(row)))
 
-    body = [el("tr", cells("td", row), **({"cls": "marked"} if i in bold else {})) for i, row in enumerate(rows)]
+    body = [
+        el("tr", cells("td", row), **({"cls": "marked"} if i in bold else {})) for i, row in enumerate(rows)
+    ]
     whole = el("table", el("thead", el("tr", cells("th", head))), el("tbody", together(body)), cls=cls)
     return el("div", whole, cls="scroll")
 

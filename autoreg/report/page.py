@@ -7,21 +7,17 @@ from collections.abc import Mapping
 from autoreg.record import StudyRecord
 from autoreg.report.facts import (
     at_edges,
-    clipped,
-    counted,
     direction,
-    duration,
     expectation,
-    finite,
     flattery,
     gap,
     main_estimate,
     metric,
-    short,
     winner,
 )
 from autoreg.report.markup import Html, bullets, el, text, together, words
 from autoreg.report.sections import SECTIONS, Section
+from autoreg.report.wording import clipped, counted, duration, finite, short
 
 CSS = """
 :root{color-scheme:light;--ink:#24292f;--soft:#59626e;--line:#e1e4e9;--wash:#f6f7f9;--blue:#0072b2;--red:#d55e00}
@@ -58,13 +54,16 @@ figcaption{color:var(--soft);font-size:13px;max-width:80ch;margin-top:4px}
 table{border-collapse:collapse;font-size:13.5px;line-height:1.45;min-width:50%;font-variant-numeric:tabular-nums}
 th{color:var(--soft);font-weight:600;font-size:12.5px;border-bottom:1.5px solid #c9ced6;white-space:nowrap;vertical-align:bottom}
 th,td{text-align:left;padding:6px 18px 6px 0;vertical-align:top}
-td{border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+td{border-bottom:1px solid var(--line);overflow-wrap:break-word}
+td:first-child{white-space:nowrap}
 .n{text-align:right;white-space:nowrap}
 th.n,td.n{padding-left:6px}
 tr.marked td{font-weight:650;background:#eef6fb}
 tr{break-inside:avoid}
 table.dense{width:100%;font-size:12.5px}
-table.dense td:last-child{font:11.5px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-weight:400;min-width:220px}
+table.dense th{white-space:normal}
+table.dense td{padding-right:14px}
+table.dense td:last-child{font:11.5px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-weight:400;min-width:220px;overflow-wrap:anywhere}
 ul{padding-left:22px;margin:8px 0;max-width:90ch}
 li{margin:3px 0;overflow-wrap:anywhere}
 .more{color:var(--soft);font-style:italic}
@@ -133,7 +132,7 @@ def _section(section: Section, body: Html) -> Html:
 
 
 def _header(record: StudyRecord, name: str) -> Html:
-    task = f"{record.task} of {clipped(record.target, 80)}"
+    task = f"predicts {clipped(record.target, 80)} ({clipped(record.task, 24)})"
     rows = f"{counted(record.rows, 'row')}, {counted(record.columns, 'column')}"
     said = flattery(record)
     sentence = expectation(record) + (f"; {said}." if said else ".")
@@ -152,7 +151,7 @@ def _believe(record: StudyRecord) -> str:
     main = main_estimate(record)
     if main is None:
         return "Scores of a search are flattering: they belong to the trial that looked best of many."
-    interval = " The interval covers 95 %." if main.low is not None else ""
+    interval = " The interval covers 95%." if main.low is not None else ""
     if main.key == "nested":
         return f"Measured by repeating the whole search in outer folds.{interval} Best guess {short(main.value)}; {direction(record)}."
     looks = (record.report.get("estimate") or {}).get("looks")
@@ -179,7 +178,9 @@ def _tiles(record: StudyRecord) -> Html:
         tiles.append((clipped(record.shipped.kind, 24), "is how it is shipped"))
     took = f" in {duration(total)}" if finite(total) else ""
     tiles.append((f"{len(record.trials):,}", f"{'trial' if len(record.trials) == 1 else 'trials'}{took}"))
-    return el("div", together([el("div", el("b", b), el("span", s), cls="tile") for b, s in tiles]), cls="tiles")
+    return el(
+        "div", together([el("div", el("b", b), el("span", s), cls="tile") for b, s in tiles]), cls="tiles"
+    )
 
 
 def _warnings(record: StudyRecord) -> Html:
@@ -188,5 +189,3 @@ def _warnings(record: StudyRecord) -> Html:
     if not found:
         return Html("")
     return el("div", words(el("b", "Before you rely on this"), bullets(found, 5)), cls="warn", role="note")
-
-

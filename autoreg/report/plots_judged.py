@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from autoreg.record import StudyRecord
 from autoreg.report.canvas import BLUE, FAINT, GREY, INK, WIDTH, label, plain_ticks, sheet
-from autoreg.report.facts import Z, finite, short
+from autoreg.report.facts import Z
+from autoreg.report.wording import finite, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +51,7 @@ def _matrix(record: StudyRecord, cells: Sequence[Sequence[float]]) -> Figure:
     from matplotlib.patches import Rectangle
 
     k = len(cells)
-    side = min(6.6, 2.2 + 0.42 * k)
+    side = min(5.8, 1.9 + 0.4 * k)
     figure = sheet(side + 1.2, side)
     axes = figure.add_subplot()
     shades = LinearSegmentedColormap.from_list("blues", ["#ffffff", BLUE])
@@ -61,7 +62,9 @@ def _matrix(record: StudyRecord, cells: Sequence[Sequence[float]]) -> Figure:
             axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fc=shades(share), ec=FAINT, lw=0.6))
             if k <= NUMBERS and (count or k <= 4):
                 text = short(count, 4) + (f"\n{share:.0%}" if k <= 5 else "")
-                axes.text(j, i, text, ha="center", va="center", color="white" if share > 0.55 else INK, fontsize=8.5)
+                axes.text(
+                    j, i, text, ha="center", va="center", color="white" if share > 0.55 else INK, fontsize=8.5
+                )
     names = [class_name(record, code) for code in range(k)]
     turned = max(map(len, names)) * k > 60
     axes.set_xticks(range(k), names, rotation=90 if turned else 0)
@@ -85,7 +88,9 @@ def _worst(record: StudyRecord) -> Figure:
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
-    axes.set_xlabel(f"share of the class's rows that were found; the worst {len(found)} of {len(matrix(record))} classes")
+    axes.set_xlabel(
+        f"share of the class's rows that were found; the worst {len(found)} of {len(matrix(record))} classes"
+    )
     return figure
 
 
@@ -111,9 +116,11 @@ def residual_bins(record: StudyRecord) -> list[dict[str, float]]:
 
 
 def wilson(share: float, rows: float) -> tuple[float, float]:
-    """95 % score interval of a proportion (Wilson 1927)."""
+    """95% score interval of a proportion (Wilson 1927)."""
     middle = (share + Z * Z / (2 * rows)) / (1 + Z * Z / rows)
-    half = Z * math.sqrt(max(0.0, share * (1 - share)) / rows + Z * Z / (4 * rows * rows)) / (1 + Z * Z / rows)
+    half = (
+        Z * math.sqrt(max(0.0, share * (1 - share)) / rows + Z * Z / (4 * rows * rows)) / (1 + Z * Z / rows)
+    )
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
@@ -128,13 +135,15 @@ def reliability_figure(record: StudyRecord) -> Figure | None:
     for b in bins:
         upper.plot([b["predicted"]] * 2, wilson(b["observed"], b["rows"]), color=BLUE, lw=1.4, alpha=0.6)
     upper.plot([b["predicted"] for b in bins], [b["observed"] for b in bins], "o-", color=BLUE, ms=6, lw=1, mec="white",
-               label="this model (95 % interval)")  # fmt: skip
+               label="this model (95% interval)")  # fmt: skip
     upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="share that came true")
     upper.legend(loc="upper left")
     upper.grid()
     _stems(lower, bins)
     lower.set_xlabel(
-        f"predicted probability of {class_name(record, 1)}" if len(record.classes) == 2 else "probability of the predicted class"
+        f"predicted probability of {class_name(record, 1)}"
+        if len(record.classes) == 2
+        else "probability of the predicted class"
     )
     return figure
 
@@ -157,13 +166,21 @@ def residuals_figure(record: StudyRecord) -> Figure | None:
     axes = figure.add_subplot()
     x = [b["predicted"] for b in bins]
     if len(bins) > 1:
-        axes.fill_between(x, [b["low"] for b in bins], [b["high"] for b in bins], color=BLUE, alpha=0.15, lw=0, label="90 % of rows")
+        axes.fill_between(
+            x,
+            [b["low"] for b in bins],
+            [b["high"] for b in bins],
+            color=BLUE,
+            alpha=0.15,
+            lw=0,
+            label="90% of rows",
+        )
         axes.fill_between(
             x, [b["quarter"] for b in bins], [b["three_quarters"] for b in bins], color=BLUE, alpha=0.3, lw=0,
             label="half of the rows",
         )  # fmt: skip
     else:
-        axes.plot(x * 2, [bins[0]["low"], bins[0]["high"]], color=BLUE, lw=2, label="90 % of rows")
+        axes.plot(x * 2, [bins[0]["low"], bins[0]["high"]], color=BLUE, lw=2, label="90% of rows")
     axes.plot(x, [b["median"] for b in bins], "o-", color=BLUE, ms=5, lw=1.4, mec="white", label="median")
     axes.axhline(0, color=INK, lw=1)
     axes.set(xlabel="predicted value", ylabel="truth minus prediction")

@@ -6,17 +6,21 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autoreg.record import Finalist, StudyRecord
-from autoreg.report.canvas import BLUE, FAINT, GREEN, GREY, INK, ORANGE, WIDTH, label, look, plain_ticks, sheet
-from autoreg.report.facts import (
-    backends,
-    direction,
-    estimates,
-    finite,
-    main_estimate,
-    metric,
-    short,
-    winner_number,
+from autoreg.report.canvas import (
+    BLUE,
+    FAINT,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    WIDTH,
+    label,
+    look,
+    plain_ticks,
+    sheet,
 )
+from autoreg.report.facts import backends, direction, estimates, main_estimate, metric, winner_number
+from autoreg.report.wording import finite, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +42,7 @@ def _rows_axis(axes: Axes, names: Sequence[str]) -> None:
 def estimates_figure(record: StudyRecord) -> Figure | None:
     """Forest plot of all estimates."""
     rows, main = estimates(record), main_estimate(record)
-    if not rows or main is None and len(rows) < 2:
+    if not rows or (main is None and len(rows) < 2):
         return None
     figure = sheet(WIDTH, 0.75 + 0.34 * len(rows))
     axes = figure.add_subplot()
@@ -47,7 +51,9 @@ def estimates_figure(record: StudyRecord) -> Figure | None:
         color = ORANGE if leads else GREY if row.key == "train" else BLUE
         if row.low is not None and row.high is not None:
             axes.plot([row.low, row.high], [place, place], color=color, lw=3.5 if leads else 1.8, alpha=0.85)
-        axes.plot(row.value, place, "D" if leads else "o", color=color, ms=8 if leads else 6, mec="white", mew=0.8)
+        axes.plot(
+            row.value, place, "D" if leads else "o", color=color, ms=8 if leads else 6, mec="white", mew=0.8
+        )
         axes.annotate(
             short(row.value), (row.value, place), (0, 7), textcoords="offset points", ha="center", fontsize=8,
             fontweight="bold" if leads else "normal",
@@ -57,7 +63,7 @@ def estimates_figure(record: StudyRecord) -> Figure | None:
     _rows_axis(axes, [row.label for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.75)
     axes.margins(x=0.06)
-    axes.set_xlabel(f"{metric(record)} ({direction(record)}); bars are 95 % intervals")
+    axes.set_xlabel(f"{metric(record)} ({direction(record)}); bars are 95% intervals")
     return figure
 
 
@@ -85,7 +91,9 @@ def finalists_figure(record: StudyRecord) -> Figure | None:
     right.axvline(0, color=INK, lw=1)
     plain_ticks(right, "x")
     left.set_title(f"{metric(record)} on fresh folds")
-    left.set_xlabel(f"{direction(record)}; small dots: every fold,\nlarge: their mean, bar: the search's own score")
+    left.set_xlabel(
+        f"{direction(record)}; small dots: every fold,\nlarge: their mean, bar: the search's own score"
+    )
     right.set_title("worse than the best by")
     right.set_xlabel("paired difference, ± 1 standard error;\nwhiskers that reach 0: not clearly worse")
     return figure
@@ -93,7 +101,7 @@ def finalists_figure(record: StudyRecord) -> Figure | None:
 
 def _cells(axes: Axes, place: int, finalist: Finalist, color: str, marker: str) -> None:
     cells = [c for c in finalist.cells if finite(c)]
-    axes.plot(cells, [place] * len(cells), ".", color=color, ms=4, alpha=0.35, mew=0)
+    axes.plot(cells, [place] * len(cells), ".", color=color, ms=5.5, alpha=0.4, mew=0)
     if finite(finalist.search):
         axes.plot(finalist.search, place, "|", color=GREY, ms=13, mew=2)
     if finite(finalist.fresh):
@@ -118,7 +126,7 @@ def _ladder(
     record: StudyRecord, items: Sequence[Any], name: Callable[[Any], str], xlabel: str
 ) -> Figure | None:
     """Dots with whiskers of one SE around 0, one row an item."""
-    figure = sheet(WIDTH, 0.85 + 0.27 * len(items))
+    figure = sheet(WIDTH, 0.85 + 0.24 * len(items))
     axes = figure.add_subplot()
     for place, item in enumerate(items):
         value, se = (item.mean, item.se) if hasattr(item, "mean") else (item.difference, item.difference_se)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autoreg.record import StudyRecord, TrialRow
 from autoreg.report.canvas import (
@@ -22,7 +22,8 @@ from autoreg.report.canvas import (
     squeezed,
     thin,
 )
-from autoreg.report.facts import backends, direction, finite, metric, short, winner_number
+from autoreg.report.facts import backends, direction, metric, winner_number
+from autoreg.report.wording import finite, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +39,9 @@ def ringed(axes: Axes, x: float, y: float) -> None:
     axes.plot(x, y, "o", ms=13, mfc="none", mec=INK, mew=1.6, zorder=6)
 
 
-def _key(record: StudyRecord, figure: Figure, present: Sequence[str], extra: Sequence[tuple[str, str]]) -> None:
+def _key(
+    record: StudyRecord, figure: Figure, present: Sequence[str], extra: Sequence[tuple[str, str]]
+) -> None:
     """Legend below: the backends, then other marks (``(marker, what it says)``)."""
     from matplotlib.lines import Line2D
 
@@ -48,9 +51,7 @@ def _key(record: StudyRecord, figure: Figure, present: Sequence[str], extra: Seq
         marks.append(Line2D([], [], color=color, marker=marker, ls="", ms=6, label=backend[:24]))
     for marker, text in extra:
         big = 11 if marker in "oD" else 8
-        marks.append(
-            Line2D([], [], color=INK, marker=marker, ls="", ms=big, mfc="none", mew=1.4, label=text)
-        )
+        marks.append(Line2D([], [], color=INK, marker=marker, ls="", ms=big, mfc="none", mew=1.4, label=text))
     figure.legend(handles=marks, loc="outside lower center", ncols=min(6, len(marks)), handletextpad=0.4)
 
 
@@ -73,7 +74,9 @@ def trials_figure(record: StudyRecord) -> Figure | None:
     return figure
 
 
-def _dots(record: StudyRecord, axes: Axes, trials: Sequence[TrialRow], x: Sequence[float], y: Sequence[float]) -> None:
+def _dots(
+    record: StudyRecord, axes: Axes, trials: Sequence[TrialRow], x: Sequence[float], y: Sequence[float]
+) -> None:
     """All trials, those that were not finished paler; the chosen one ringed."""
     for backend in backends(record):
         for done in (False, True):
@@ -98,11 +101,23 @@ def _by_train(record: StudyRecord, axes: Axes, trials: Sequence[TrialRow]) -> No
     ends = (low, high)
     _dots(record, axes, trials, squeezed(x, ends), squeezed(y, ends))
     axes.plot(ends, ends, color=GREY, lw=1, zorder=1)
-    axes.set(xlim=ends, ylim=ends, xlabel=f"{metric(record)} on training rows", ylabel=f"{metric(record)} on new folds")
+    axes.set(
+        xlim=ends,
+        ylim=ends,
+        xlabel=f"{metric(record)} on training rows",
+        ylabel=f"{metric(record)} on new folds",
+    )
     axes.set_title("train against new folds")
     hidden = sum(min(a, b) < low or max(a, b) > high for a, b in zip(x, y, strict=True))
     beyond(axes, hidden)
-    words = {"transform": axes.transAxes, "fontsize": 8, "color": GREY, "style": "italic"}
+    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5}
+    words: dict[str, Any] = {
+        "transform": axes.transAxes,
+        "fontsize": 8,
+        "color": GREY,
+        "bbox": box,
+        "zorder": 4,
+    }
     axes.text(0.97 if up else 0.03, 0.04 if up else 0.96, "overfitting: far\nfrom the line",
               ha="right" if up else "left", va="bottom" if up else "top", **words)  # fmt: skip
     axes.text(0.03 if up else 0.97, 0.04 if up else 0.96, "underfitting: on the\nline, but poor",
@@ -137,7 +152,8 @@ def paths_figure(record: StudyRecord) -> Figure | None:
     grid = figure.subplots(len(panels), len(kinds), squeeze=False, sharey="row")
     for row, (backend, found) in enumerate(panels.items()):
         off = [t for t in trials if t.backend == backend and t.params["alpha"] == 0]
-        ends = robust([float(t.cv or 0) for t in (*off, *(t for k in found.values() for t in k))], record.greater_is_better)
+        scores = [float(t.cv or 0) for t in (*off, *(t for k in found.values() for t in k))]
+        ends = robust(scores, record.greater_is_better, 0.14)
         grid[row][0].set_ylim(ends)
         for column, kind in enumerate(kinds):
             if kind in found:
@@ -145,9 +161,10 @@ def paths_figure(record: StudyRecord) -> Figure | None:
                 grid[row][column].set_title(f"{backend[:24]}: {kind[:16]}")
             else:
                 grid[row][column].set_visible(False)
-        grid[row][0].set_ylabel(metric(record))
+        grid[row][0].set_ylabel(f"{metric(record)}\n({direction(record)})")
     _key(record, figure, list(panels), [("o", "chosen"), ("D", "simplest within 1 SE")])
-    figure.supxlabel(f"alpha, the strength of the penalty (log scale); {direction(record)}", fontsize=8.5)
+    for axes in grid[-1]:
+        axes.set_xlabel("alpha (log scale)")
     return figure
 
 
@@ -163,10 +180,11 @@ def _path(
     places = {t.number: at for t, at in zip(trials, logs, strict=True)} | {t.number: low - gap for t in off}
     shown = [*trials, *off]
     y = dict(zip((t.number for t in shown), squeezed([float(t.cv or 0) for t in shown], ends), strict=True))
-    for t in shown:
-        se = t.cv_se if finite(t.cv_se) else 0.0
-        low_end, high_end = squeezed([y[t.number] - se, y[t.number] + se], ends)
-        axes.plot([places[t.number]] * 2, [low_end, high_end], color=color, lw=0.8, alpha=0.35, zorder=2)
+    ses = {t.number: t.cv_se if finite(t.cv_se) else 0.0 for t in shown}
+    axes.vlines(
+        list(places.values()), [y[n] - ses[n] for n in places], [y[n] + ses[n] for n in places], color=color,
+        lw=0.8, alpha=0.35, zorder=2,
+    )  # fmt: skip
     axes.scatter(
         [places[t.number] for t in shown], [y[t.number] for t in shown], s=20, c=color, marker=marker,
         edgecolors="white", linewidths=0.5, zorder=3, alpha=0.85,
@@ -216,7 +234,10 @@ def _stretches(
 
 def curves_figure(record: StudyRecord) -> Figure | None:
     """Loss of the winner by epoch or round."""
-    looks = {"train_loss": (BLUE, "-", "rows it is fitted on"), "stop_loss": (ORANGE, "--", "rows that stop it")}
+    looks = {
+        "train_loss": (BLUE, "-", "rows it is fitted on"),
+        "stop_loss": (ORANGE, "--", "rows that stop it"),
+    }
     found = {name: thin(values) for name, values in record.curves.items() if name in looks}
     found = {name: curve for name, curve in found.items() if len(curve[0]) > 1}
     if not found:
@@ -227,7 +248,13 @@ def curves_figure(record: StudyRecord) -> Figure | None:
         color, dashes, text = looks[name]
         axes.plot(at, values, dashes, color=color, lw=1.8, label=text)
     if finite(record.best_round):
-        axes.axvline(record.best_round, color=INK, lw=1, ls=(0, (2, 2)), label=f"best stop, {short(record.best_round, 3)}")
+        axes.axvline(
+            record.best_round,
+            color=INK,
+            lw=1,
+            ls=(0, (2, 2)),
+            label=f"best stop, {short(record.best_round, 3)}",
+        )
     # A network starts far above where it ends; the first steps would flatten all that matters.
     late = [v for _, values in found.values() for v in values[max(1, len(values) // 50) :]]
     low, high = robust(late, False)
@@ -250,7 +277,9 @@ def overtuning_figure(record: StudyRecord) -> Figure | None:
     fresh = [(o.trial, o.fresh) for o in steps if finite(o.fresh)]
     figure = sheet(WIDTH, 3.0)
     axes = figure.add_subplot()
-    axes.step(at, [*search, search[-1]], where="post", color=BLUE, lw=1.8, label="search score of the best so far")
+    axes.step(
+        at, [*search, search[-1]], where="post", color=BLUE, lw=1.8, label="search score of the best so far"
+    )
     axes.plot([o.trial for o in steps], search, "o", color=BLUE, ms=4)
     if fresh:
         axes.plot([a for a, _ in fresh], [f for _, f in fresh], "D", color=ORANGE, ms=6, ls=":", lw=1, mec="white",

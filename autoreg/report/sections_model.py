@@ -6,26 +6,20 @@ from collections.abc import Mapping
 
 from autoreg.record import StudyRecord
 from autoreg.report.facts import (
-    clean,
-    clipped,
-    counted,
     direction,
-    duration,
     estimates,
-    finite,
     flattery,
     gap,
     main_estimate,
     metric,
     optimism,
     params_line,
-    short,
-    size,
     told_params,
     winner,
 )
 from autoreg.report.markup import Html, bullets, chips, code, el, figure, pairs, table, together, words
 from autoreg.report.plots_judged import class_name, matrix, recalls
+from autoreg.report.wording import clean, clipped, counted, duration, finite, plus_minus, short, size
 
 KINDS = {
     "refit": "one model fitted on all rows of the search",
@@ -39,7 +33,13 @@ def shipped(record: StudyRecord, drawn: Mapping[str, str]) -> Html:
     parts = [_winner(record), _kind(record)]
     if record.shipped.options:
         rows = [
-            (clipped(o.kind, 24), KINDS.get(o.kind, ""), short(o.score), o.models, "shipped" if o.chosen else "")
+            (
+                clipped(o.kind, 24),
+                KINDS.get(o.kind, ""),
+                short(o.score),
+                o.models,
+                "shipped" if o.chosen else "",
+            )
             for o in record.shipped.options
         ]
         marked = [i for i, o in enumerate(record.shipped.options) if o.chosen]
@@ -65,7 +65,10 @@ def _winner(record: StudyRecord) -> Html:
     told = told_params(record, trial.backend, trial.params)
     params = Html(" ".join(code(f"{name} = {short(value, 4)}") for name, value in told.items()))
     name = el("b", f"{clipped(trial.backend, 40)} trial #{trial.number}")
-    return words(el("p", words(name, " won", " with" if told else ".")), el("p", params, cls="chips") if told else Html(""))
+    return words(
+        el("p", words(name, " won", " with" if told else ".")),
+        el("p", params, cls="chips") if told else Html(""),
+    )
 
 
 def _kind(record: StudyRecord) -> Html:
@@ -81,10 +84,15 @@ def _costs(record: StudyRecord) -> list[tuple[str, str]]:
     found = record.shipped
     rows = []
     if finite(found.blend_gain):
-        se = f" ± {short(found.blend_gain_se, 2)}" if finite(found.blend_gain_se) else ""
-        rows.append(("blend against the best single", f"{short(found.blend_gain, 3)}{se} (positive: the blend is better)"))
+        gained = plus_minus(found.blend_gain, found.blend_gain_se)
+        rows.append(("blend against the best single", f"{gained} (positive: the blend is better)"))
     if finite(found.temperature):
-        rows.append(("temperature", f"{short(found.temperature, 3)} (above 1 softens probabilities that were too sure)"))
+        rows.append(
+            (
+                "temperature",
+                f"{short(found.temperature, 3)} (above 1 softens probabilities that were too sure)",
+            )
+        )
     if finite(found.threshold):
         second = f"{class_name(record, 1)} is predicted" if len(record.classes) == 2 else "predicted"
         rows.append(("threshold", f"{second} from probability {short(found.threshold, 3)} on"))
@@ -101,24 +109,34 @@ def estimates_body(record: StudyRecord, drawn: Mapping[str, str]) -> Html:
     if not found:
         return Html("")
     rows = [
-        (e.label, short(e.value), f"{short(e.low)} to {short(e.high)}" if e.low is not None else "–", e.meaning)
+        (
+            e.label,
+            short(e.value),
+            f"{short(e.low)} to {short(e.high)}" if e.low is not None else "–",
+            e.meaning,
+        )
         for e in found
     ]
     marked = [i for i, e in enumerate(found) if main is not None and e.key == main.key]
-    head = ("estimate", metric(record), "95 % interval", "what it means")
-    return together(
-        [figure(drawn.get("estimates")), table(head, rows, (1, 2), marked), *_flattering(record)]
-    )
+    head = ("estimate", metric(record), "95% interval", "what it means")
+    return together([figure(drawn.get("estimates")), table(head, rows, (1, 2), marked), *_flattering(record)])
 
 
 def _flattering(record: StudyRecord) -> list[Html]:
     """Optimism and gap in words."""
     by, apart, said = optimism(record), gap(record), []
     if by is not None:
-        told = flattery(record)
+        told, main = flattery(record), main_estimate(record)
+        within_noise = (
+            main is not None
+            and main.low is not None
+            and main.high is not None
+            and 2 * abs(by) < main.high - main.low
+        )
+        chance = " It is smaller than half the interval, so it may be chance." if within_noise else ""
         said.append(
             el("p", words(el("b", f"Optimism {short(by, 3)}"),
-                          f": {told}. It is the search score against the marked estimate; positive means flattering."))
+                          f": {told}. It is the search score against the marked estimate; positive means flattering.{chance}"))
         )  # fmt: skip
     if apart is not None:
         how = "better" if apart >= 0 else "worse"
@@ -134,20 +152,23 @@ def judged(record: StudyRecord, drawn: Mapping[str, str]) -> Html:
     """Confusion matrix, calibration, residuals."""
     figures = [
         figure(drawn.get("confusion"), _confused(record)),
-        figure(drawn.get("reliability"), "Calibration. Dots on the line: of the rows given 70 %, 70 % came true. Below the line: too sure."),
+        figure(drawn.get("reliability"), "Calibration. On the line: of the rows given 70%, 70% came true. Below it: more was promised than came true."),
         figure(drawn.get("residuals"), "Residuals. A median away from zero is a bias there; a band that widens means larger errors there."),
     ]  # fmt: skip
     shown = [f for f in figures if f]
     if not shown or record.judged is None:
         return Html("")
     lead = el("p", f"Judged on {counted(record.judged.rows, 'row')}.")
-    return together([lead, el("div", together(shown), cls="pair") if len(shown) > 1 else shown[0]])
+    small = len(matrix(record)) <= 4
+    return together([lead, el("div", together(shown), cls="pair" if small else "stack")])
 
 
 def _confused(record: StudyRecord) -> str:
     """The most frequent confusion, in words."""
     cells = matrix(record)
-    wrong = [(count, i, j) for i, row in enumerate(cells) for j, count in enumerate(row) if i != j and count > 0]
+    wrong = [
+        (count, i, j) for i, row in enumerate(cells) for j, count in enumerate(row) if i != j and count > 0
+    ]
     if not wrong or not recalls(record):
         return ""
     count, i, j = max(wrong, key=lambda found: (found[0], -found[1], -found[2]))
@@ -165,7 +186,10 @@ def features(record: StudyRecord, drawn: Mapping[str, str]) -> Html:
         total = len(record.removed) + len(record.kept)
         parts.append(el("h3", "Columns that L1 switched off"))
         parts.append(
-            el("p", f"{len(record.removed):,} of {total:,} encoded columns have weight 0 in most of the winner's linear models:")
+            el(
+                "p",
+                f"{len(record.removed):,} of {total:,} encoded columns have weight 0 in most of the winner's linear models:",
+            )
         )
         parts.append(chips(record.removed))
         if record.kept:

@@ -9,29 +9,25 @@ from autoreg.record import Finalist, StudyRecord, TrialRow
 from autoreg.report.facts import (
     advantage,
     at_edges,
-    clean,
-    clipped,
-    counted,
-    finite,
     metric,
     params_line,
     ranked,
     ruled,
-    short,
     told_params,
     winner_number,
 )
 from autoreg.report.markup import Html, bullets, el, figure, table, together, words
+from autoreg.report.wording import clean, clipped, counted, finite, plus_minus, short
 
 LISTED = 50
+_RIM = (
+    "Other settings vary from dot to dot as well: read the rim of the cloud, not its middle. The same alpha does not mean the "
+    "same strength for every backend."
+)
 RULES = {
     "best": "the best fresh score, ties to the simpler",
     "one_se": "the simplest within one standard error of the best",
 }
-
-
-def _plus_minus(value: object, se: object) -> str:
-    return f"{short(value)} ± {short(se, 2)}" if finite(value) and finite(se) else short(value)
 
 
 def finalists(record: StudyRecord, drawn: Mapping[str, str]) -> Html:
@@ -54,13 +50,15 @@ def finalists(record: StudyRecord, drawn: Mapping[str, str]) -> Html:
 
 
 def _finalist(record: StudyRecord, f: Finalist) -> list[object]:
-    notes = [word for word, holds in (("best", f.best), ("one SE", f.one_se), ("default", f.default)) if holds]
+    notes = [
+        word for word, holds in (("best", f.best), ("one SE", f.one_se), ("default", f.default)) if holds
+    ]
     if f.number == winner_number(record):
         notes.insert(0, "chosen")
     params = params_line(told_params(record, f.backend, f.params))
     return [
         f"#{f.number}", clipped(f.backend, 24), short(f.search), short(f.fresh),
-        "–" if f.best else _plus_minus(f.difference, f.difference_se), short(f.complexity, 3), ", ".join(notes),
+        "–" if f.best else plus_minus(f.difference, f.difference_se), short(f.complexity, 3), ", ".join(notes),
         clipped(params, 400),
     ]  # fmt: skip
 
@@ -78,14 +76,20 @@ def _rules(record: StudyRecord) -> Html:
     cells = max(len(f.cells) for f in record.finalists)
     over = f" over {counted(cells, 'fresh fold')}" if cells else ""
     return el(
-        "p", words(el("span", f"Differences are paired{over}. The rule {'; the rule '.join(parts)}. "),
-                   el("span", " This study follows "), el("b", f" “{clipped(record.rule, 24)}”"), "."),
-    )  # fmt: skip
+        "p",
+        words(
+            f"Differences are paired{over}. The rule {'; the rule '.join(parts)}. This study follows ",
+            el("b", f"“{clipped(record.rule, 24)}”"),
+            ".",
+        ),
+    )
 
 
 def trials_figure(record: StudyRecord, drawn: Mapping[str, str]) -> Html:
     """Train against score."""
-    return figure(drawn.get("trials"), "Pale marks: trials that were stopped early." if _pruned(record) else "")
+    return figure(
+        drawn.get("trials"), "Pale marks: trials that were stopped early." if _pruned(record) else ""
+    )
 
 
 def _pruned(record: StudyRecord) -> bool:
@@ -101,7 +105,7 @@ def paths(record: StudyRecord, drawn: Mapping[str, str]) -> Html:
         told = el("div", words(el("b", "At the end of a searched range"), bullets(edges)), cls="warn")
     else:
         told = el("p", "Neither the chosen nor the best configuration lies at an end of a searched range.")
-    return together([told, figure(drawn["paths"], "Other settings vary from dot to dot as well: read the upper or lower rim, not the cloud.")])
+    return together([told, figure(drawn["paths"], _RIM)])
 
 
 def curves(record: StudyRecord, drawn: Mapping[str, str]) -> Html:
@@ -119,9 +123,7 @@ def overtuning(record: StudyRecord, drawn: Mapping[str, str]) -> Html:
     told = ""
     if last is not None and by is not None:
         word = "better" if by > 0 else "worse"
-        told = (
-            f"The last of them that was run again, #{last.number}, looked {short(abs(by), 3)} {word} in the search than on fresh folds."
-        )
+        told = f"The last of them that was run again, #{last.number}, looked {short(abs(by), 3)} {word} in the search than on fresh folds."
     return together([figure(drawn["overtuning"]), el("p", told) if told else Html("")])
 
 
@@ -153,6 +155,6 @@ def _states(trials: list[TrialRow]) -> str:
 def _trial(record: StudyRecord, t: TrialRow) -> list[object]:
     params = params_line(told_params(record, t.backend, t.params))
     return [
-        f"#{t.number}", clipped(t.backend, 24), t.state, short(t.loss), _plus_minus(t.cv, t.cv_se), short(t.train),
+        f"#{t.number}", clipped(t.backend, 24), t.state, short(t.loss), plus_minus(t.cv, t.cv_se), short(t.train),
         short(advantage(record, t.train, t.cv), 3), short(t.complexity, 3), short(t.seconds, 2), clipped(params, 400),
     ]  # fmt: skip
