@@ -40,7 +40,7 @@ p{margin:8px 0;max-width:78ch;overflow-wrap:anywhere}
 .how{color:var(--soft)}
 code{font:12.5px/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;background:var(--wash);padding:1px 5px;
 border-radius:4px;overflow-wrap:anywhere}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(165px,1fr));gap:12px;margin:22px 0 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:12px;margin:22px 0 0}
 .tile{background:var(--wash);border-radius:10px;padding:12px 16px}
 .tile b{display:block;font-size:20px;line-height:1.3;font-weight:650;overflow-wrap:anywhere}
 .tile span{display:block;color:var(--soft);font-size:12.5px;line-height:1.4}
@@ -87,13 +87,15 @@ footer{grid-column:2;color:var(--soft);font-size:12.5px;margin-top:48px}
  section{margin-top:20px;padding-top:14px}
  h1{font-size:20pt}
  h2,h3,.how{break-after:avoid}
+ p,li,dt,dd{break-inside:avoid}
  .scroll{overflow:visible}
  .tile,.warn{break-inside:avoid}
  figure svg{max-height:235mm}
  table{font-size:9pt}
  table.dense{font-size:7.5pt}
- table.dense td:last-child{font-size:7pt;min-width:0}
- th,td{padding-right:9px}
+ table.dense td:last-child{font-size:6.5pt;min-width:0;width:34%}
+ th,td,table.dense td{padding-right:8px}
+ th.n,td.n{padding-left:0}
  .pair{display:block}
 }
 """
@@ -110,7 +112,7 @@ def page(record: StudyRecord, drawn: Mapping[str, str]) -> str:
     """
     built = [(section, section.body(record, drawn)) for section in SECTIONS]
     shown = [(section, body) for section, body in built if body]
-    name = clipped(record.report.get("study") or "study", 120)
+    name = clipped(record.report.get("study") or "without a name", 120)
     links = [el("li", el("a", section.short, href=f"#{section.key}")) for section, _ in shown]
     frame = el(
         "div",

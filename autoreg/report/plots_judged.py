@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MANY = 20
 """More classes than this are not drawn as a matrix: the worst of them are, by their recall."""
+LETTER = 0.085
+"""Inches that a letter of an axis needs at most, nearly always."""
 NUMBERS = 12
 """Up to so many classes the cells hold numbers."""
 
@@ -50,9 +52,10 @@ def _matrix(record: StudyRecord, cells: Sequence[Sequence[float]]) -> Figure:
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import Rectangle
 
-    k = len(cells)
-    side = min(5.8, 1.9 + 0.4 * k)
-    figure = sheet(side + 1.2, side)
+    k, names = len(cells), [class_name(record, code) for code in range(len(cells))]
+    cell, longest = min(0.95, 4.8 / k), LETTER * max(map(len, names))
+    turned = longest > 0.95 * cell
+    figure = sheet(k * cell + longest + 0.8, k * cell + (longest if turned else 0.25) + 0.6)
     axes = figure.add_subplot()
     shades = LinearSegmentedColormap.from_list("blues", ["#ffffff", BLUE])
     for i, row in enumerate(cells):
@@ -65,8 +68,6 @@ def _matrix(record: StudyRecord, cells: Sequence[Sequence[float]]) -> Figure:
                 axes.text(
                     j, i, text, ha="center", va="center", color="white" if share > 0.55 else INK, fontsize=8.5
                 )
-    names = [class_name(record, code) for code in range(k)]
-    turned = max(map(len, names)) * k > 60
     axes.set_xticks(range(k), names, rotation=90 if turned else 0)
     axes.set_yticks(range(k), names)
     axes.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="true")

@@ -152,8 +152,7 @@ def paths_figure(record: StudyRecord) -> Figure | None:
     grid = figure.subplots(len(panels), len(kinds), squeeze=False, sharey="row")
     for row, (backend, found) in enumerate(panels.items()):
         off = [t for t in trials if t.backend == backend and t.params["alpha"] == 0]
-        scores = [float(t.cv or 0) for t in (*off, *(t for k in found.values() for t in k))]
-        ends = robust(scores, record.greater_is_better, 0.14)
+        ends = _ends([*off, *(t for kind in found.values() for t in kind)], record.greater_is_better)
         grid[row][0].set_ylim(ends)
         for column, kind in enumerate(kinds):
             if kind in found:
@@ -168,6 +167,14 @@ def paths_figure(record: StudyRecord) -> Figure | None:
     return figure
 
 
+def _ends(trials: Sequence[TrialRow], up: bool) -> tuple[float, float]:
+    """Limits of the scores of a row of panels, with room for the whisker of the best."""
+    low, high = robust([float(t.cv or 0) for t in trials], up, 0.1)
+    best = max(trials, key=lambda t: float(t.cv or 0) if up else -float(t.cv or 0))
+    room = best.cv_se if finite(best.cv_se) else 0.0
+    return (low, high + room) if up else (low - room, high)
+
+
 def _path(
     record: StudyRecord, axes: Axes, backend: str, trials: Sequence[TrialRow], off: Sequence[TrialRow],
     ends: tuple[float, float],
@@ -176,7 +183,7 @@ def _path(
     color, marker = look(backend, backends(record))
     logs = [math.log10(t.params["alpha"]) for t in trials]
     low, high = _searched_ends(record, backend, logs)
-    gap = 0.14 * (high - low)
+    gap = 0.17 * (high - low)
     places = {t.number: at for t, at in zip(trials, logs, strict=True)} | {t.number: low - gap for t in off}
     shown = [*trials, *off]
     y = dict(zip((t.number for t in shown), squeezed([float(t.cv or 0) for t in shown], ends), strict=True))
@@ -287,7 +294,7 @@ def overtuning_figure(record: StudyRecord) -> Figure | None:
     axes.set_ylim(robust(search + [float(f) for _, f in fresh], record.greater_is_better))
     axes.set(xlabel="trial", ylabel=f"{metric(record)}\n({direction(record)})")
     axes.margins(x=0.02)
-    axes.legend(loc="lower right" if record.greater_is_better else "upper right")
+    axes.legend(loc="best")
     axes.grid()
     plain_ticks(axes)
     return figure

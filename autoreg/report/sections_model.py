@@ -8,7 +8,6 @@ from autoreg.record import StudyRecord
 from autoreg.report.facts import (
     direction,
     estimates,
-    flattery,
     gap,
     main_estimate,
     metric,
@@ -126,7 +125,7 @@ def _flattering(record: StudyRecord) -> list[Html]:
     """Optimism and gap in words."""
     by, apart, said = optimism(record), gap(record), []
     if by is not None:
-        told, main = flattery(record), main_estimate(record)
+        main = main_estimate(record)
         within_noise = (
             main is not None
             and main.low is not None
@@ -136,7 +135,7 @@ def _flattering(record: StudyRecord) -> list[Html]:
         chance = " It is smaller than half the interval, so it may be chance." if within_noise else ""
         said.append(
             el("p", words(el("b", f"Optimism {short(by, 3)}"),
-                          f": {told}. It is the search score against the marked estimate; positive means flattering.{chance}"))
+                          f": the search score against the marked estimate; positive means flattering.{chance}"))
         )  # fmt: skip
     if apart is not None:
         how = "better" if apart >= 0 else "worse"

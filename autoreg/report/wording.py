@@ -32,16 +32,15 @@ def short(value: Any, digits: int = 4) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def within(value: float, width: float, digits: int | None = None) -> str:
-    """A number to so many digits of the width of its interval: one, or two where the first is below 3.
+def within(value: float, width: float) -> str:
+    """A number to two digits of the width of its interval.
 
-    >>> within(0.86123, 0.052), within(48213.0, 1789.0), within(0.86123, 0.052, 2)
-    ('0.86', '48,200', '0.861')
+    >>> within(0.86123, 0.052), within(48213.0, 2789.0), within(0.86123, 0.0)
+    ('0.861', '48,200', '0.8612')
     """
     if not width > 0 or not math.isfinite(width):
         return short(value)
-    power = math.floor(math.log10(width))
-    places = (digits or (2 if width < 3 * 10.0**power else 1)) - 1 - power
+    places = 1 - math.floor(math.log10(width))
     return short(value) if places > 6 else f"{round(value, places):,.{max(0, places)}f}"
 
 
@@ -88,4 +87,4 @@ def plus_minus(value: Any, se: Any) -> str:
     """
     if not (finite(value) and finite(se)) or se <= 0:
         return short(value)
-    return f"{within(value, se, 2)} ± {within(se, se, 2)}"
+    return f"{within(value, se)} ± {within(se, se)}"
