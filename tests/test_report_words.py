@@ -1,13 +1,14 @@
 import dataclasses
+import doctest
 
 import pytest
 from report_records import binary, hundred_classes, minimal, nested, regression, ten_classes
 
 from autoreg.record import Finalist, Importance, TrialRow
-from autoreg.report import facts, model_card
+from autoreg.report import facts, model_card, wording
 from autoreg.report.canvas import robust, thin
 from autoreg.report.page import page
-from autoreg.report.plots_judged import wilson
+from autoreg.report.plots_judged import _interval
 from autoreg.report.wording import clean, clipped, counted, duration, plus_minus, short, size, within
 
 
@@ -247,5 +248,10 @@ def test_thinning_keeps_both_ends_and_leaves_gaps_out():
     assert thin([1.0, float("nan"), 3.0]) == ([1, 3], [1.0, 3.0])
 
 
-def test_interval_of_a_share_is_wilsons():
-    assert wilson(0.8, 10) == pytest.approx((0.490, 0.943), abs=5e-4)
+def test_the_interval_of_a_bin_is_wilsons():
+    assert _interval({"observed": 0.8, "rows": 10.0}) == pytest.approx((0.490, 0.943), abs=5e-4)
+    assert _interval({"observed": 1.2, "rows": 1.0})[1] == 1.0
+
+
+def test_examples_in_docstrings():
+    assert doctest.testmod(wording).failed == 0

@@ -88,6 +88,7 @@ footer{grid-column:2;color:var(--soft);font-size:12.5px;margin-top:48px}
  h1{font-size:20pt}
  h2,h3,.how{break-after:avoid}
  p,li,dt,dd{break-inside:avoid}
+ p:has(+figure),p:has(+.pair),p:has(+.stack){break-after:avoid}
  .scroll{overflow:visible}
  .tile,.warn{break-inside:avoid}
  figure svg{max-height:235mm}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autoreg.record import StudyRecord
 from autoreg.report.canvas import BLUE, FAINT, GREY, INK, WIDTH, label, plain_ticks, sheet
-from autoreg.report.facts import Z
 from autoreg.report.wording import finite, short
+from autoreg.selection import wilson
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,11 +95,11 @@ def _worst(record: StudyRecord) -> Figure:
 
 
 def _whole(bins: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[dict[str, float]]:
-    """Bins that hold all names and some rows, by predicted value."""
+    """Bins that hold all names and at least one row, by predicted value."""
     kept = [
         {name: float(b[name]) for name in (*names, "rows")}
         for b in bins
-        if all(finite(b.get(name)) for name in (*names, "rows")) and b["rows"] > 0
+        if all(finite(b.get(name)) for name in (*names, "rows")) and b["rows"] >= 1
     ]
     return sorted(kept, key=lambda b: b["predicted"])
 
@@ -116,13 +115,10 @@ def residual_bins(record: StudyRecord) -> list[dict[str, float]]:
     return _whole(record.judged.residuals, names) if record.judged else []
 
 
-def wilson(share: float, rows: float) -> tuple[float, float]:
-    """95% score interval of a proportion (Wilson 1927)."""
-    middle = (share + Z * Z / (2 * rows)) / (1 + Z * Z / rows)
-    half = (
-        Z * math.sqrt(max(0.0, share * (1 - share)) / rows + Z * Z / (4 * rows * rows)) / (1 + Z * Z / rows)
-    )
-    return max(0.0, middle - half), min(1.0, middle + half)
+def _interval(b: Mapping[str, float]) -> tuple[float, float]:
+    """95% interval of the share that came true in a bin."""
+    rows = round(b["rows"])
+    return wilson(min(rows, max(0, round(b["observed"] * rows))), rows)
 
 
 def reliability_figure(record: StudyRecord) -> Figure | None:
@@ -134,7 +130,7 @@ def reliability_figure(record: StudyRecord) -> Figure | None:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     upper.plot([0, 1], [0, 1], color=GREY, lw=1, label="perfectly calibrated")
     for b in bins:
-        upper.plot([b["predicted"]] * 2, wilson(b["observed"], b["rows"]), color=BLUE, lw=1.4, alpha=0.6)
+        upper.plot([b["predicted"]] * 2, _interval(b), color=BLUE, lw=1.4, alpha=0.6)
     upper.plot([b["predicted"] for b in bins], [b["observed"] for b in bins], "o-", color=BLUE, ms=6, lw=1, mec="white",
                label="this model (95% interval)")  # fmt: skip
     upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="share that came true")
