@@ -5,7 +5,7 @@ import pytest
 from report_records import binary, hundred_classes, minimal, nested, regression, ten_classes
 
 from autoreg.record import Finalist, Importance, TrialRow
-from autoreg.report import facts, model_card, wording
+from autoreg.report import canvas, facts, model_card, wording
 from autoreg.report.canvas import robust, thin
 from autoreg.report.page import page
 from autoreg.report.plots_judged import _interval
@@ -254,4 +254,23 @@ def test_the_interval_of_a_bin_is_wilsons():
 
 
 def test_examples_in_docstrings():
-    assert doctest.testmod(wording).failed == 0
+    for module in (wording, canvas):
+        found = doctest.testmod(module)
+        assert found.attempted > 0
+        assert found.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([24_000.0, 25_000.0], ["24,000", "25,000"]),
+        ([1.5e6, 2e6, 2.5e6], ["1.5M", "2.0M", "2.5M"]),
+        ([-0.01, 0.0, 0.01], ["-0.01", "0.00", "0.01"]),
+        ([1e-9, 2e-9], ["1e-09", "2e-09"]),
+        ([1e300], ["1e+300"]),
+        ([0.0], ["0"]),
+        ([], []),
+    ],
+)
+def test_ticks_have_the_places_they_need(values, words):
+    assert canvas.tick_words(values) == words

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import html
 import io
+import itertools
+import math
 import re
 import threading
 import warnings
@@ -174,34 +176,62 @@ def beyond(axes: Axes, count: int) -> None:
         )  # fmt: skip
 
 
+def tick_words(values: Sequence[float]) -> list[str]:
+    """Ticks as text: as many places as their steps need, thousands apart, millions and billions shortened.
+
+    >>> tick_words([0.85, 0.9]), tick_words([1234.5, 1235.0]), tick_words([0.0, 2e6])
+    (['0.85', '0.90'], ['1,234.5', '1,235.0'], ['0M', '2M'])
+    """
+    known = sorted({v for v in values if finite(v)})
+    if not known:
+        return ["" for _ in values]
+    most = max(abs(known[0]), abs(known[-1]))
+    steps = [after - before for before, after in itertools.pairwise(known)]
+    step = min(steps, default=most)
+    if not 0 <= most < 1e12 or 0 < step < 1e-6:
+        return [f"{v:.4g}" for v in values]
+    unit, suffix = next(((u, name) for u, name in ((1e9, "B"), (1e6, "M")) if most >= u), (1.0, ""))
+    places = 0
+    while places < 7 and step > 0 and abs(round(step / unit, places) - step / unit) > 1e-3 * step / unit:
+        places += 1
+    return [f"{v / unit:,.{places}f}{suffix}" for v in values]
+
+
 def plain_ticks(axes: Axes, which: str = "xy") -> None:
-    """Numbers on the axes without powers and offsets."""
-    from matplotlib.ticker import FuncFormatter
+    """Numbers on the axes without powers and offsets, and not too many of them side by side."""
+    from matplotlib.ticker import Formatter, MaxNLocator
+
+    class Words(Formatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return tick_words([float(x)])[0]
+
+        def format_ticks(self, values: Any) -> list[str]:
+            return tick_words([float(v) for v in values])
 
     for name in which:
         axis = axes.xaxis if name == "x" else axes.yaxis
-        axis.set_major_formatter(FuncFormatter(lambda value, _: short(float(value), 4)))
+        if name == "x":
+            axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+        axis.set_major_formatter(Words())
 
 
 def decades(axes: Axes, low: float, high: float, extra: Sequence[tuple[float, str]] = ()) -> None:
     """Ticks at powers of ten on an x axis that shows logarithms to base 10; ``extra`` ticks come on top."""
-    import math
+
+    def inside(mantissas: Sequence[int], step: int) -> list[tuple[float, str]]:
+        at = [(e + math.log10(m), m * 10.0**e) for e in range(first, last + 1, step) for m in mantissas]
+        return [(place, _power(value)) for place, value in at if low - 0.02 <= place <= high + 0.02]
 
     first, last = math.floor(low), math.ceil(high)
-    step = max(1, math.ceil((last - first) / 4))
-    marks = [(float(e), _power(e)) for e in range(first, last + 1, step) if low - 0.02 <= e <= high + 0.02]
-    if not marks:
-        marks = (
-            [(low, short(10**low, 2)), (high, short(10**high, 2))]
-            if high > low
-            else [(low, short(10**low, 2))]
-        )
+    marks = inside((1,), max(1, math.ceil((last - first) / 4)))
+    if len(marks) < 2:
+        marks = inside((1, 2, 5), 1) or [(low, short(10**low, 2))]
     every = [*extra, *marks]
     axes.set_xticks([at for at, _ in every], [text for _, text in every])
 
 
-def _power(exponent: int) -> str:
-    return f"{10.0**exponent:g}" if -3 <= exponent <= 3 else f"1e{exponent}"
+def _power(value: float) -> str:
+    return f"{value:g}" if 1e-3 <= value <= 1e3 else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def thin(values: Sequence[float], most: int = 200) -> tuple[list[int], list[float]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from autoreg.record import StudyRecord
-from autoreg.report import plots_judged, plots_scores, plots_search
+from autoreg.report import plots_judged, plots_paths, plots_scores, plots_search
 from autoreg.report.canvas import Drawing, drawn, styled
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ FIGURES: dict[str, tuple[Callable[[StudyRecord], Figure | None], str]] = {
     "estimates": (plots_scores.estimates_figure, "All estimates of the score with their intervals"),
     "finalists": (plots_scores.finalists_figure, "Finalists on fresh folds and their paired differences"),
     "trials": (plots_search.trials_figure, "All trials: score on new folds against score on training rows"),
-    "paths": (plots_search.paths_figure, "Score against the strength of the penalty"),
+    "paths": (plots_paths.paths_figure, "Score against the strength of the penalty"),
     "curves": (plots_search.curves_figure, "Learning curves of the winner"),
     "overtuning": (
         plots_search.overtuning_figure,

@@ -33,7 +33,7 @@ Z = 1.959964
 
 def metric(record: StudyRecord) -> str:
     """The metric in words."""
-    return NAMES.get(record.metric, clean(record.metric).replace("_", " "))
+    return NAMES.get(record.metric, clipped(record.metric, 40).replace("_", " "))
 
 
 def direction(record: StudyRecord) -> str:

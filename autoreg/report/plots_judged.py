@@ -117,8 +117,8 @@ def residual_bins(record: StudyRecord) -> list[dict[str, float]]:
 
 def _interval(b: Mapping[str, float]) -> tuple[float, float]:
     """95% interval of the share that came true in a bin."""
-    rows = round(b["rows"])
-    return wilson(min(rows, max(0, round(b["observed"] * rows))), rows)
+    rows = round(min(b["rows"], 1e12))
+    return wilson(round(min(1.0, max(0.0, b["observed"])) * rows), rows)
 
 
 def reliability_figure(record: StudyRecord) -> Figure | None:

@@ -103,6 +103,8 @@ def paths(record: StudyRecord, drawn: Mapping[str, str]) -> Html:
         return Html("")
     if edges:
         told = el("div", words(el("b", "At the end of a searched range"), bullets(edges)), cls="warn")
+    elif winner_number(record) is None:
+        told = Html("")
     else:
         told = el("p", "Neither the chosen nor the best configuration lies at an end of a searched range.")
     return together([told, figure(drawn["paths"], _RIM)])
