@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import json
 import math
 import re
 import subprocess
@@ -262,3 +263,27 @@ def test_the_page_tells_what_was_chosen_shipped_and_left_out():
         "Most often confused: yes taken for no (151 of 374)",
     ):
         assert words in text, words
+
+
+def test_numbers_that_were_never_computed_leave_a_page_without_them():
+    kept = {"seconds", "bytes", "microseconds"}
+
+    def emptied(value, key=""):
+        if isinstance(value, dict):
+            return {k: emptied(v, k) for k, v in value.items()}
+        if isinstance(value, list):
+            return [emptied(v, key) for v in value if not isinstance(v, float)]
+        return None if isinstance(value, float) and key not in kept else value
+
+    data = emptied(json.loads(binary(24).to_json()))
+    record = StudyRecord.from_json(json.dumps({**data, "judged": None}))
+    assert figures(record) == {}
+    assert {"shipped", "finalists", "trials", "provenance"} <= set(sections(render(record)))
+    assert len(model_card(record)) < 8000
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-9, 1e12])
+def test_scores_of_any_size_can_be_drawn(scale):
+    rows = [dataclasses.replace(t, cv=scale * i, train=scale) for i, t in enumerate(regression().trials[:5])]
+    found = figures(dataclasses.replace(minimal(), trials=rows))
+    assert set(found) == {"trials.svg", "paths.svg"}
