@@ -217,7 +217,7 @@ def report(study: str, out: str) -> None:
         from autoreg.report import model_card, render
 
         found = read_record(study)
-        text = {".html": render, ".md": model_card, ".json": lambda record: record.to_json()}[kind](found)
+        text = render(found) if kind == ".html" else model_card(found) if kind == ".md" else found.to_json()
     try:
         Path(out).write_text(text, encoding="utf-8")
     except OSError as error:

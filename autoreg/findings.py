@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from autoreg.explain import importance, judged, removed_columns, worth
-from autoreg.finals import Finals
-from autoreg.planning import StudyPlan
+from autoreg.outcome import Outcome, default_numbers
 from autoreg.record import (
     Finalist,
     Importance,
@@ -23,132 +20,10 @@ from autoreg.record import (
     TrialRow,
     Worth,
 )
-from autoreg.selection import Corrected, Decision, Estimate, complete, corrected_cv, incumbents, time_blocks
-from autoreg.shipping import Shipment, configuration
-from autoreg.space import Space, derive_seed
-from autoreg.trial import Choice, Extension, Floats, Range, TrialRecord
-
-NOTHING = Corrected(np.nan, np.nan, np.nan, 0, 0)
-
-
-@dataclass
-class Outcome:
-    """What a study came to.
-
-    Attributes
-    ----------
-    planned : StudyPlan
-    records : list of TrialRecord
-    winner : TrialRecord
-    finals, decision : Finals, Decision, or None
-        None where the time allowed no fresh repeat.
-    shipment : Shipment
-    estimate : Estimate or None
-        The look at the holdout; None where there is no holdout.
-    corrected : Corrected
-    events : list of str
-        What was left out after the search, and why.
-    curves : mapping of str to ndarray
-        Of the winner.
-    spaces, drops, extensions : mapping, mapping, sequence
-        The search's final spaces, the backends that left it and at which trial, and the ranges that grew.
-    """
-
-    planned: StudyPlan
-    records: list[TrialRecord]
-    winner: TrialRecord
-    finals: Finals | None
-    decision: Decision | None
-    shipment: Shipment
-    estimate: Estimate
-    corrected: Corrected = NOTHING
-    events: list[str] = field(default_factory=list)
-    curves: Mapping[str, Floats] = field(default_factory=dict)
-    spaces: Mapping[str, Space] = field(default_factory=dict)
-    drops: Mapping[str, int] = field(default_factory=dict)
-    extensions: Sequence[Extension] = ()
-
-    @property
-    def history(self) -> list[str]:
-        """What happened on the way, in words."""
-        left = [f"{name} left the search before trial {number}" for name, number in self.drops.items()]
-        grown = [
-            f"{e.backend}: {e.name} was searched from {e.low:.4g} to {e.high:.4g} from trial {e.number} on"
-            for e in self.extensions
-        ]
-        return [*left, *grown, *self.events]
-
-    @property
-    def cv_fresh(self) -> float:
-        """Mean score of the winner over the fresh cells; NaN where there are none."""
-        if self.decision is None:
-            return float("nan")
-        found = self.decision.scores[self.decision.winner]
-        known = found[np.isfinite(found)]
-        return float(known.mean()) if len(known) else float("nan")
-
-    @property
-    def kind(self) -> str:
-        """ "refit", "bag" or "blend"."""
-        return self.decision.kind if self.decision else "refit"
-
-    @property
-    def parts(self) -> list[tuple[TrialRecord, float]]:
-        """Configurations in what is shipped, with their weights; the heaviest first."""
-        if self.finals is None or self.decision is None:
-            return [(self.winner, 1.0)]
-        pairs = zip(self.finals.records, self.decision.weights, strict=True)
-        return sorted(((r, float(w)) for r, w in pairs if w > 0), key=lambda pair: -pair[1])
-
-
-def correct(
-    planned: StudyPlan, records: Sequence[TrialRecord], predictions: Callable[[TrialRecord], Any]
-) -> Corrected:
-    """Selection-corrected cross-validation over all complete trials.
-
-    Parameters
-    ----------
-    planned : StudyPlan
-    records : sequence of TrialRecord
-    predictions : callable
-        Out-of-fold predictions of a trial over table rows, or None where they are lost.
-    """
-    problem, table = planned.problem, planned.table
-    found = [(r, predictions(r)) for r in complete(records)]
-    found = [(r, p) for r, p in found if p is not None]
-    if not found:
-        return NOTHING
-    rows = problem.kept_rows()
-    losses = np.stack([problem.row_losses(p)[rows] for _, p in found]).astype(np.float32)
-    known = np.isfinite(losses).all(axis=0)
-    rows, losses = rows[known], losses[:, known]
-    if not len(rows):
-        return NOTHING
-    return corrected_cv(
-        planned.metric,
-        table.target[rows],
-        losses,
-        lambda i: np.asarray(found[i][1])[rows],
-        _fold_of(planned)[rows],
-        None if table.weight is None else np.asarray(table.weight)[rows],
-        resampled_together(planned, rows),
-        derive_seed(planned.study.search.seed, "corrected"),
-    )
-
-
-def resampled_together(planned: StudyPlan, rows: NDArray[np.int64]) -> NDArray[Any] | None:
-    """What rows are drawn with each other in a bootstrap: groups, or blocks of time."""
-    table = planned.table
-    if table.group is not None:
-        return np.asarray(table.group[rows])
-    return None if table.time is None else time_blocks(table.time[rows])
-
-
-def _fold_of(planned: StudyPlan) -> NDArray[np.int64]:
-    found = np.full(len(planned.table.target), -1)
-    for k, fold in enumerate(planned.split.folds):
-        found[fold.score] = k
-    return found
+from autoreg.selection import incumbents
+from autoreg.shipping import configuration
+from autoreg.space import derive_seed
+from autoreg.trial import Choice, Range, TrialRecord
 
 
 def gather(outcome: Outcome, report: dict[str, Any], seconds: Callable[[], float]) -> StudyRecord:
@@ -258,16 +133,6 @@ def _finalists(outcome: Outcome) -> list[Finalist]:
             )
         )
     return sorted(rows, key=lambda row: row.difference if row.difference is not None else np.inf)
-
-
-def default_numbers(planned: StudyPlan, records: Sequence[TrialRecord]) -> list[int]:
-    """Numbers of the trials that are a backend's default configuration: its first, but for a grid."""
-    if planned.study.search.sampler == "grid":
-        return []
-    first: dict[str, int] = {}
-    for record in records:
-        first[record.backend] = min(record.number, first.get(record.backend, record.number))
-    return list(first.values())
 
 
 def _shipped(outcome: Outcome) -> Shipped:

@@ -24,9 +24,9 @@ import pandas as pd
 
 from autoreg.executor import SerialExecutor
 from autoreg.finals import run_finals
-from autoreg.findings import default_numbers
 from autoreg.ledger import History, MemoryLedger
 from autoreg.metrics import loss_rows
+from autoreg.outcome import default_numbers
 from autoreg.planning import plan
 from autoreg.racing import Judge
 from autoreg.search import Arm, Search

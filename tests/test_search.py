@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from autoreg.card import header
 from autoreg.executor import SerialExecutor
+from autoreg.header import study_header
 from autoreg.ledger import History, MemoryLedger, MlflowLedger
 from autoreg.planning import plan
 from autoreg.racing import Judge
@@ -388,11 +388,11 @@ def test_a_study_resumed_from_the_store_decides_as_an_undisturbed_one(contest, u
     """Killed just before the drop: the two best trials' predictions come back from their runs."""
     running, records, _, _ = undisturbed
     killed, again = MlflowLedger(), MlflowLedger()
-    history, stop = killed.begin(header(contest, False)), running.drops["xgboost"] - 1
+    history, stop = killed.begin(study_header(contest, False)), running.drops["xgboost"] - 1
     with pytest.raises(Killed):
         search(contest, ledger=killed, history=history, executor=Stopping(contest, stop)).run()
     killed.abandon("KILLED")
-    history = again.begin(header(contest, False))
+    history = again.begin(study_header(contest, False))
     assert sorted(history.records) == list(range(stop))
     assert history.extensions
     last = search(contest, ledger=again, history=history)
