@@ -37,7 +37,7 @@ class Shape:
     outputs : int
         Logits, or 1 standardised value.
     residual : bool
-        Whether a hidden layer as wide as the one before adds that one's output to its own (He et al. 2016).
+        Whether a hidden layer as wide as the one before adds that one's output to its own.
     """
 
     columns: int
@@ -54,7 +54,11 @@ class Shape:
         return tuple(pairwise(units))
 
     def adds(self, i: int) -> bool:
-        """Whether hidden layer ``i`` adds its input to its output, after dropout."""
+        """Whether hidden layer ``i`` is a residual block, ``x + dropout(activation(norm(dense(x))))``.
+
+        The identity shortcut of He et al. 2016, around one dense layer; the tabular ResNet of Gorishniy et al. 2021 has two
+        a block. The first layer and those that change the width are plain and serve as projections.
+        """
         return self.residual and 0 < i < len(self.hidden) and self.hidden[i] == self.hidden[i - 1]
 
     def vectors(self, i: int) -> tuple[str, ...]:

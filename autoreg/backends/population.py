@@ -136,7 +136,10 @@ def member_bytes(entry: Entry) -> int:
     units = sum(shape.hidden) + shape.outputs
     judging = min(STOP_ROWS, len(entry.job.data.stop or ())) * (shape.columns + 3 * units)
     return 4 * (
-        8 * arrays + batch * (2 * shape.columns + 6 * units) + judging + 10 * len(entry.job.data.train)
+        8 * arrays
+        + batch * (2 * shape.columns + (6 + shape.residual) * units)
+        + judging
+        + 10 * len(entry.job.data.train)
     )
 
 
