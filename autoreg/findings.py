@@ -139,15 +139,14 @@ def _shipped(outcome: Outcome) -> Shipped:
     decision, planned = outcome.decision, outcome.planned
     package, kind = outcome.shipment.package, outcome.kind
     cells = sum(len(p.split.folds) for p in outcome.finals.problems) if outcome.finals else 0
-    blended = int(np.count_nonzero(decision.weights)) if decision and kind == "blend" else 0
-    models = {"refit": 1, "bag": cells, "blend": cells * blended}
+    models = {"refit": 1, "bag": cells, "blend": cells * (decision.blended if decision else 0)}
     options = decision.options if decision else {"refit": float("nan")}
     frame = planned.table.features.iloc[
         planned.split.holdout if len(planned.split.holdout) else planned.split.search
     ]
     return Shipped(
         kind,
-        [Shipping(k, score, models[k] or len(package.members), k == kind) for k, score in options.items()],
+        [Shipping(k, score, models[k], k == kind) for k, score in options.items()],
         [{"number": r.number, "backend": r.backend, "weight": w} for r, w in outcome.parts],
         decision.gain if decision else None,
         decision.gain_se if decision else None,
@@ -177,6 +176,14 @@ def _judged(outcome: Outcome) -> Judged | None:
     raw = package.predict_raw(planned.table.features.iloc[rows])
     weight = None if planned.table.weight is None else planned.table.weight[rows]
     return judged(planned.table.task, planned.table.target[rows], raw, package.decisive(raw), weight)
+
+
+def _best_round(outcome: Outcome) -> float | None:
+    """Median best stopping point of the fits that the curves show."""
+    rounds = list(outcome.winner.result.rounds)
+    if outcome.finals is not None and outcome.decision is not None:
+        rounds = outcome.finals.rounds(outcome.decision.winner)
+    return float(np.median(rounds)) if any(rounds) else None
 
 
 def _removed(outcome: Outcome) -> tuple[list[str], list[str]]:

@@ -117,7 +117,7 @@ def cell(folder, row, seed, given):
     if planned.table.task == "regression":
         keep, truth = target.notna(), target
     else:
-        codes = {str(c): i for i, c in enumerate(planned.table.classes)}
+        codes = {spelled(c): i for i, c in enumerate(planned.table.classes)}
         truth = target.map(lambda v: codes.get(spelled(v)))
         keep = truth.notna()
     frame, truth = test[keep.to_numpy()].drop(columns=row.target), truth[keep].to_numpy(float)
