@@ -31,12 +31,14 @@ from autoreg.planning import plan
 from autoreg.racing import Judge
 from autoreg.search import Arm, Search
 from autoreg.selection import Cut, choose, decide
-from autoreg.shipping import configuration, ship
+from autoreg.serving import Package
+from autoreg.shipping import Shipment, configuration, refit, ship
 from autoreg.space import Proposer
 from autoreg.spec import parse_study
 
 SETS = ("heart", "blood-transfusion", "australian", "credit-g", "vehicle", "titanic", "concrete", "wine_quality_red", "kc1",
         "segment", "abalone", "phoneme", "telco_churn", "sick", "california_housing", "adult")  # fmt: skip
+COPIES = {"sklearn": 1, "xgboost": 3, "keras": 5}
 
 
 class Silent:
@@ -89,10 +91,23 @@ def contenders(planned, records):
     yield "(d) bag of best", ship(planned, best, finals, as_("bag"))
     yield "(e) blend of bags", ship(planned, best, finals, as_("blend", blended(found)))
     yield f"auto: {auto.kind}", ship(planned, best, finals, auto)
+    yield "(g) copies of best", copies(planned, finals, {auto.winner: 1.0})
+    weights = {i: w for i, w in enumerate(blended(found)) if w > 0}
+    yield "(h) blend of copies", copies(planned, finals, weights)
     for number in default_numbers(planned, records):
         record = next(r for r in records if r.number == number)
         if record.result.state == "complete":
             yield f"(f) default {record.backend}", ship(planned, record, None, None)
+
+
+def copies(planned, finals, weights):
+    """Configurations fitted again on all rows, the random ones under several seeds."""
+    chains = []
+    for i, weight in weights.items():
+        number = COPIES[finals.records[i].backend]
+        chains += [refit(planned, finals.records[i], finals, c, weight / number) for c in range(number)]
+    table = planned.table
+    return Shipment(Package(chains, table.task, table.classes, list(table.features.columns)), 0)
 
 
 def blended(found):
