@@ -138,15 +138,16 @@ def _finalists(outcome: Outcome) -> list[Finalist]:
 def _shipped(outcome: Outcome) -> Shipped:
     decision, planned = outcome.decision, outcome.planned
     package, kind = outcome.shipment.package, outcome.kind
-    cells = sum(len(p.split.folds) for p in outcome.finals.problems) if outcome.finals else 0
-    models = {"refit": 1, "bag": cells, "blend": cells * (decision.blended if decision else 0)}
     options = decision.options if decision else {"refit": float("nan")}
     frame = planned.table.features.iloc[
         planned.split.holdout if len(planned.split.holdout) else planned.split.search
     ]
     return Shipped(
         kind,
-        [Shipping(k, score, models[k], k == kind) for k, score in options.items()],
+        [
+            Shipping(k, score, len(package.members) if k == kind else None, k == kind)
+            for k, score in options.items()
+        ],
         [{"number": r.number, "backend": r.backend, "weight": w} for r, w in outcome.parts],
         decision.gain if decision else None,
         decision.gain_se if decision else None,
@@ -158,6 +159,12 @@ def _shipped(outcome: Outcome) -> Shipped:
         if decision
         else "the time left allowed no fresh repeat: the smallest search score was taken",
     )
+
+
+def _made(outcome: Outcome) -> str:
+    if outcome.shipment.whole:
+        return "every model in it was fitted on all rows of the search"
+    return "time was short, so the models of the fresh folds were taken as they are"
 
 
 def _overtuning(outcome: Outcome) -> list[Overtuning]:

@@ -71,11 +71,11 @@ class Finalist:
 
 @dataclass(frozen=True)
 class Shipping:
-    """One way to ship: "refit", "bag" or "blend", with its out-of-fold score (None where it has none) and its cost."""
+    """One way to ship: "refit", "bag" or "blend", with its out-of-fold score; ``models`` is None where it was not built."""
 
     kind: str
     score: Number
-    models: int
+    models: int | None
     chosen: bool = False
 
 

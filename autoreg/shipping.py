@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autoreg.backends import FitFailure, FitJob
+from autoreg.backends import Backend, FitFailure, FitJob
 from autoreg.data import encode_with
 from autoreg.errors import NoTrialCompleted
 from autoreg.finals import Finals
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TIMED_ROWS = 1000
+COPIES = {0: 1, 1: 3, 2: 5}
+"""Models of one configuration by family: linear, boosted, network."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,13 @@ class Shipment:
     package : Package
     bytes : int
         Size on disk.
+    whole : bool
+        Whether every model saw all rows of the search; False for models of the fresh cells.
     """
 
     package: Package
     bytes: int
+    whole: bool = True
 
     def microseconds(self, frame: pd.DataFrame) -> float:
         """Time to predict one row in a batch of at most ``TIMED_ROWS`` rows of the frame; the quicker of two runs."""
@@ -56,68 +62,105 @@ def configuration(planned: StudyPlan, record: TrialRecord) -> Params:
     return {**planned.resolved[record.backend].default, **record.result.params}
 
 
+def copies(backend: Backend, params: Params) -> int:
+    """Models of one configuration worth averaging when each sees all rows: as many as its seed makes a difference.
+
+    ``benchmarks/selection.py`` compares this with the models of the fresh cells, which saw two thirds of the rows.
+    """
+    steady = {"subsample": 1.0, "colsample": 1.0, "dropout": 0.0}
+    if backend.rank == 1 and all(params.get(name, value) == value for name, value in steady.items()):
+        return 1
+    return COPIES[backend.rank]
+
+
 def ship(
-    planned: StudyPlan, winner: TrialRecord, finals: Finals | None, decision: Decision | None
+    planned: StudyPlan,
+    winner: TrialRecord,
+    finals: Finals | None,
+    decision: Decision | None,
+    time_left: Callable[[], float],
 ) -> Shipment:
-    """Build what was decided: a bag or blend of models that exist already, or one model of all rows.
+    """Build what was decided; every model is fitted on all rows, or taken from the fresh cells when time is short.
 
     Raises
     ------
     NoTrialCompleted
-        The winner failed when it was fitted on all rows.
+        A configuration failed when it was fitted on all rows.
     """
     table, cut = planned.table, decision.cut if decision else Cut()
     if finals is None or decision is None or decision.kind == "refit":
-        chains = [refit(planned, winner, finals)]
+        chains, whole = refit(planned, winner, finals, 1), True
     else:
-        parts = [(i, float(w)) for i, w in enumerate(decision.weights) if w > 0]
-        chains = [
-            chain
-            for i, weight in parts
-            for chain in finals.chains(i, weight, planned.backends[finals.records[i].backend])
-        ]
+        parts = [(finals.records[i], i, float(w)) for i, w in enumerate(decision.weights) if w > 0]
+        whole = sum(_cost(planned, record) for record, _, _ in parts) <= time_left()
+        chains = []
+        for record, i, weight in parts:
+            backend = planned.backends[record.backend]
+            number = copies(backend, configuration(planned, record))
+            made = (
+                refit(planned, record, finals, number, weight) if whole else finals.chains(i, weight, backend)
+            )
+            chains += made
     columns = list(table.features.columns)
     package = Package(chains, table.task, table.classes, columns, cut.temperature, cut.threshold)
     with tempfile.TemporaryDirectory() as folder:
         package.save(Path(folder))
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
-        return Shipment(Package.load(folder), size)
+        return Shipment(Package.load(folder), size, whole)
+
+
+def _cost(planned: StudyPlan, record: TrialRecord) -> float:
+    """Seconds to fit a configuration's copies on all rows, judged by the search's own fits."""
+    folds, backend = planned.split.folds, planned.backends[record.backend]
+    more = len(planned.split.search) / np.mean([len(fold.train) for fold in folds])
+    number = copies(backend, configuration(planned, record))
+    return float(record.result.seconds / len(folds) * more * number * (2.0 if backend.batched else 1.0))
 
 
 def refit(
-    planned: StudyPlan, winner: TrialRecord, finals: Finals | None, copy: int = 0, weight: float = 1.0
-) -> Chain:
+    planned: StudyPlan, record: TrialRecord, finals: Finals | None, number: int, weight: float = 1.0
+) -> list[Chain]:
     """A configuration fitted on all rows of the search, at the mean best stopping point of its folds.
 
     Parameters
     ----------
     planned : StudyPlan
-    winner : TrialRecord
+    record : TrialRecord
     finals : Finals or None
         Adds its fresh stopping points to those of the search.
-    copy : int
-        Every copy has a seed of its own.
+    number : int
+        Models to fit, each with a seed of its own.
     weight : float
-        Of this model in what is shipped.
+        Of all of them together in what is shipped.
 
     Raises
     ------
     NoTrialCompleted
-        The fit failed.
+        A fit failed.
     """
-    backend = planned.backends[winner.backend]
+    backend = planned.backends[record.backend]
     empty = np.empty(0, np.int64)
     whole = Fold(planned.split.search, empty, empty)
     data, preprocessor = encode_with(planned.table, whole, backend.encoding, planned.problem.weight)
-    seed = derive_seed(planned.study.search.seed, winner.backend, winner.number, "refit", copy)
-    rounds = list(winner.result.rounds)
+    rounds = list(record.result.rounds)
     if finals is not None:
-        numbers = [record.number for record in finals.records]
-        rounds += finals.rounds(numbers.index(winner.number)) if winner.number in numbers else []
-    job = FitJob(configuration(planned, winner), data, seed, stopping_point(rounds))
-    outcome = backend.fit([job])[0]
-    if isinstance(outcome, FitFailure):
-        raise NoTrialCompleted(
-            f"the winner ({winner.backend} #{winner.number}) failed when refitted: {outcome.reason}"
+        numbers = [known.number for known in finals.records]
+        rounds += finals.rounds(numbers.index(record.number)) if record.number in numbers else []
+    params, seed = configuration(planned, record), planned.study.search.seed
+    jobs = [
+        FitJob(
+            params,
+            data,
+            derive_seed(seed, record.backend, record.number, "refit", copy),
+            stopping_point(rounds),
         )
-    return preprocessor, outcome.member, weight
+        for copy in range(number)
+    ]
+    chains: list[Chain] = []
+    for outcome in backend.fit(jobs):
+        if isinstance(outcome, FitFailure):
+            raise NoTrialCompleted(
+                f"the winner ({record.backend} #{record.number}) failed when refitted: {outcome.reason}"
+            )
+        chains.append((preprocessor, outcome.member, weight / number))
+    return chains

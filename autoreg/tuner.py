@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StudyPlan", "TuneResult", "plan", "tune"]
 
-SEARCH_SHARE, FINALS_SHARE, EXPLAIN_SHARE = 0.6, 0.85, 0.92
-"""Shares of a study's time after which the search, the fresh fits and the explanations must be over."""
+SEARCH_SHARE, FINALS_SHARE, SHIP_SHARE, EXPLAIN_SHARE = 0.6, 0.8, 0.9, 0.93
+"""Shares of a study's time after which the search, the fresh fits, the last fits and the explanations must be over."""
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ class _Run:
             winner, events = finals.records[decision.winner], list(finals.events)
             curves = finals.curves(decision.winner)
         self.watch.stage("refit")
-        shipment = ship(plan, winner, finals, decision)
+        shipment = ship(plan, winner, finals, decision, lambda: SHIP_SHARE * self.limit - self._elapsed())
         corrected = correct(plan, records, self.ledger.predictions)
         self.watch.stage(plan.study.split.estimate)
         judged = self._judge(shipment.package, winner) if len(plan.split.holdout) else self._nested(winner)

@@ -108,7 +108,7 @@ def _shipped(final: Mapping[str, Any]) -> str:
         more = f" and {len(parts) - 6} more" if len(parts) > 6 else ""
         return f"a blend of {models}: {shown}{more}"
     if final.get("kind") == "bag":
-        return f"a bag: the mean of the winner's {models} from fresh folds"
+        return f"a bag: the mean of {models} of the winner"
     return "one model, fitted on all rows of the search"
 
 

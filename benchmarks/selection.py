@@ -4,8 +4,8 @@
 
 FOLDER holds an INDEX.csv (columns name, file, rows, cols, target). Each cell (set x seed) keeps a quarter of the rows aside,
 searches on the others and scores, on the rows kept aside: (a) the trial with the smallest cross-validated loss, fitted again;
-(b) the rule `best`; (c) `one_se`; (d) the bag of the best; (e) the blend of bags; what `final = "auto"` ships; and (f) every
-backend's default configuration. One line of the CSV per cell and contender: the same command again goes on where it was stopped.
+(b) the rule `best`; (c) `one_se`; (d) the best's models of the fresh cells, averaged; (e) the blend of such bags; (g), (h) the same
+from models fitted on all rows under several seeds; what `final = "auto"` ships; and (f) every backend's default configuration. One line of the CSV per cell and contender: the same command again goes on where it was stopped.
 Printed: normalized regret (0 = best of all contenders in the cell, 1 = worst of the three defaults; mean over cells), ratio to
 (a) of the geometric means, and win / tie / loss against (a), a tie being within .1 %.
 """
@@ -31,14 +31,13 @@ from autoreg.planning import plan
 from autoreg.racing import Judge
 from autoreg.search import Arm, Search
 from autoreg.selection import Cut, choose, decide
-from autoreg.serving import Package
-from autoreg.shipping import Shipment, configuration, refit, ship
+from autoreg.shipping import configuration, ship
 from autoreg.space import Proposer
 from autoreg.spec import parse_study
 
 SETS = ("heart", "blood-transfusion", "australian", "credit-g", "vehicle", "titanic", "concrete", "wine_quality_red", "kc1",
         "segment", "abalone", "phoneme", "telco_churn", "sick", "california_housing", "adult")  # fmt: skip
-COPIES = {"sklearn": 1, "xgboost": 3, "keras": 5}
+AMPLE, NONE = (lambda: np.inf), (lambda: -1.0)  # time for models of all rows, or for none but the cells' own
 
 
 class Silent:
@@ -85,29 +84,20 @@ def contenders(planned, records):
     def as_(kind, weights=mine):
         return replace(auto, kind=kind, weights=weights, cut=Cut())
 
-    yield "(a) smallest cv", ship(planned, smallest, None, None)
-    yield "(b) best", ship(planned, best, finals, as_("refit"))
-    yield "(c) one_se", ship(planned, simple, finals, as_("refit"))
-    yield "(d) bag of best", ship(planned, best, finals, as_("bag"))
-    yield "(e) blend of bags", ship(planned, best, finals, as_("blend", blended(found)))
-    yield f"auto: {auto.kind}", ship(planned, best, finals, auto)
-    yield "(g) copies of best", copies(planned, finals, {auto.winner: 1.0})
-    weights = {i: w for i, w in enumerate(blended(found)) if w > 0}
-    yield "(h) blend of copies", copies(planned, finals, weights)
+    yield "(a) smallest cv", ship(planned, smallest, None, None, AMPLE)
+    yield "(b) best", ship(planned, best, finals, as_("refit"), AMPLE)
+    yield "(c) one_se", ship(planned, simple, finals, as_("refit"), AMPLE)
+    for way, of_bag, of_blend, time_left in (("cells", "(d)", "(e)", NONE), ("copies", "(g)", "(h)", AMPLE)):
+        yield f"{of_bag} {way} of best", ship(planned, best, finals, as_("bag"), time_left)
+        yield (
+            f"{of_blend} blend of {way}",
+            ship(planned, best, finals, as_("blend", blended(found)), time_left),
+        )
+    yield f"auto: {auto.kind}", ship(planned, best, finals, auto, AMPLE)
     for number in default_numbers(planned, records):
         record = next(r for r in records if r.number == number)
         if record.result.state == "complete":
-            yield f"(f) default {record.backend}", ship(planned, record, None, None)
-
-
-def copies(planned, finals, weights):
-    """Configurations fitted again on all rows, the random ones under several seeds."""
-    chains = []
-    for i, weight in weights.items():
-        number = COPIES[finals.records[i].backend]
-        chains += [refit(planned, finals.records[i], finals, c, weight / number) for c in range(number)]
-    table = planned.table
-    return Shipment(Package(chains, table.task, table.classes, list(table.features.columns)), 0)
+            yield f"(f) default {record.backend}", ship(planned, record, None, None, AMPLE)
 
 
 def blended(found):

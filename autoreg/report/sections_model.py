@@ -22,8 +22,8 @@ from autoreg.report.wording import clean, clipped, counted, duration, finite, pl
 
 KINDS = {
     "refit": "one model fitted on all rows of the search",
-    "bag": "the average of the models of the fresh folds",
-    "blend": "a weighted mix of several configurations, each averaged over its fresh folds",
+    "bag": "the average of several models of the winner",
+    "blend": "a weighted mix of several configurations",
 }
 
 
@@ -36,7 +36,7 @@ def shipped(record: StudyRecord, drawn: Mapping[str, str]) -> Html:
                 clipped(o.kind, 24),
                 KINDS.get(o.kind, ""),
                 short(o.score),
-                o.models,
+                o.models or "–",
                 "shipped" if o.chosen else "",
             )
             for o in record.shipped.options

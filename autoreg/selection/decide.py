@@ -100,8 +100,6 @@ class Decision:
         Out-of-fold score of every way to ship.
     why : str
         The reason in words.
-    blended : int
-        Finalists in the blend, whether or not it is shipped; 0 where none was tried.
     """
 
     comparison: Comparison
@@ -114,7 +112,6 @@ class Decision:
     cut: Cut
     options: dict[str, float] = field(default_factory=dict)
     why: str = ""
-    blended: int = 0
 
 
 def decide(found: Evidence, rule: str, final: str, may_bag: bool = True) -> Decision:
@@ -149,8 +146,7 @@ def decide(found: Evidence, rule: str, final: str, may_bag: bool = True) -> Deci
         fitted = fit_cut(found.metric, found.truth, means[kind], found.weight, found.cells[0], found.ratio)
     weights = blend.weights if kind == "blend" and blend is not None else np.eye(len(found.simple))[winner]
     gain, gain_se = (blend.gain, blend.gain_se) if blend is not None else (np.nan, np.nan)
-    blended = int(np.count_nonzero(blend.weights)) if blend is not None else 0
-    return Decision(comparison, scores, winner, kind, weights, gain, gain_se, fitted, options, why, blended)
+    return Decision(comparison, scores, winner, kind, weights, gain, gain_se, fitted, options, why)
 
 
 def _cell_scores(found: Evidence, predictions: Array) -> Floats:
@@ -181,7 +177,7 @@ def _kind(
         return "blend", "the blend beats the best single configuration by more than one standard error"
     if found.rank[winner] == 0:
         return "refit", "a linear model of all rows is as good as the mean of many, and smaller"
-    return "bag", "the mean of the models of the fresh cells is steadier than one model of all rows"
+    return "bag", "the mean of several models of the winner is steadier than one"
 
 
 def _whole(found: Evidence, predictions: Array, repeat: int) -> float:
