@@ -39,10 +39,28 @@ from autoreg.spec import parse_study
 
 ROWS, COLUMNS, FRESH = 300, 10, 20_000
 COEFFICIENTS = np.array([1.0, -0.7, 0.5, -0.35, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0])
-FULL = {"coin": 400, "random": 400, "accuracy": 150, "log_loss": 150, "tpe": 100, "builtin": 100, "nested_accuracy": 20, "nested_log_loss": 20}
+FULL = {
+    "coin": 400,
+    "random": 400,
+    "accuracy": 150,
+    "log_loss": 150,
+    "tpe": 100,
+    "builtin": 100,
+    "nested_accuracy": 20,
+    "nested_log_loss": 20,
+}
 SHORT = {"coin": 100, "random": 8}
 ESTIMATES = ("best_cv", "cv", "cv_fresh", "cv_corrected", "holdout", "nested")
-FIELDS = ["part", "repetition", "truth", *(f"{e}{end}" for e in ESTIMATES for end in ("", "_low", "_high")), "majority", "kind", "backend", "seconds"]
+FIELDS = [
+    "part",
+    "repetition",
+    "truth",
+    *(f"{e}{end}" for e in ESTIMATES for end in ("", "_low", "_high")),
+    "majority",
+    "kind",
+    "backend",
+    "seconds",
+]
 ROOM = 3.3
 """Standard errors that a short form forgives."""
 
@@ -55,7 +73,14 @@ def coin(repetition, rows=100, configurations=50):
     labels = np.where(right, truth, 1 - truth)
     folds = np.arange(rows) % 5
     found = corrected_cv(
-        METRICS["accuracy"], truth, (~right).astype(np.float32), lambda i: np.eye(2)[labels[i]], folds, None, None, repetition
+        METRICS["accuracy"],
+        truth,
+        (~right).astype(np.float32),
+        lambda i: np.eye(2)[labels[i]],
+        folds,
+        None,
+        None,
+        repetition,
     )
     best = float(right.mean(axis=1).max())
     se = math.sqrt(best * (1 - best) / rows)
@@ -101,7 +126,13 @@ def noise(repetition, sampler, space):
     """A whole study whose labels nothing can predict."""
     rng = np.random.default_rng([1, repetition])
     data = frame_of(rng.normal(size=(200, COLUMNS)), rng.integers(0, 2, 200))
-    search = {"metric": "accuracy", "backends": ["sklearn", "xgboost"], "sampler": sampler, "prune": False, "seed": repetition}
+    search = {
+        "metric": "accuracy",
+        "backends": ["sklearn", "xgboost"],
+        "sampler": sampler,
+        "prune": False,
+        "seed": repetition,
+    }
     study = parse_study({
         "name": "noise", "data": {"source": "memory", "target": "y", "task": "binary"}, "split": {"folds": 4, "stop": 0.0},
         "search": {**search, "timeout": 1e6, **space},
@@ -165,7 +196,9 @@ def measure(wanted, out):
 
 def table(rows):
     """Mean, bias with its standard error, and coverage of every estimate, by part."""
-    lines = [f"{'part':16} {'estimate':13} {'n':>4} {'mean':>7} {'truth':>7} {'bias':>8} {'+- SE':>7} {'covers':>7} {'width':>6}"]
+    lines = [
+        f"{'part':16} {'estimate':13} {'n':>4} {'mean':>7} {'truth':>7} {'bias':>8} {'+- SE':>7} {'covers':>7} {'width':>6}"
+    ]
     for part, mine in rows.groupby("part", sort=False):
         for name in ESTIMATES:
             known = mine[mine[name].notna()]
@@ -180,8 +213,12 @@ def table(rows):
             )
         if mine.kind.notna().any():
             if mine.majority.notna().any():
-                lines.append(f"{part:16} share of the more frequent label among the search's rows: {mine.majority.mean():.4f}")
-            lines.append(f"{part:16} shipped: {mine.kind.value_counts().to_dict()}, winner: {mine.backend.value_counts().to_dict()}")
+                lines.append(
+                    f"{part:16} share of the more frequent label among the search's rows: {mine.majority.mean():.4f}"
+                )
+            lines.append(
+                f"{part:16} shipped: {mine.kind.value_counts().to_dict()}, winner: {mine.backend.value_counts().to_dict()}"
+            )
     return "\n".join(lines)
 
 
@@ -210,14 +247,21 @@ def checks(rows, room=0.0):
         # A share's room is that of its lower limit; the upper one is nearer to 1 and gets a little more than its due.
         share("random: the holdout's interval covers .92-.98", covered(b, "holdout"), 0.92, 0.98)
         kept = (b.cv_corrected - 0.5) - (b.cv - 0.5) / 2
-        between("random: cv_corrected keeps at most half of cv - .5 (difference <= 0)", kept.mean(), kept.sem(), high=0.0)
+        between(
+            "random: cv_corrected keeps at most half of cv - .5 (difference <= 0)",
+            kept.mean(),
+            kept.sem(),
+            high=0.0,
+        )
         share("random: cv_corrected's interval covers >= .95", covered(b, "cv_corrected"), 0.95)
         share("random: a naive interval around the best cv covers < .85", covered(b, "best_cv"), high=0.85)
     return found
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--parts", nargs="+", choices=RUNS)
     parser.add_argument("--repetitions", type=int, help="of every part, instead of its own number")

@@ -1,6 +1,7 @@
 """Finalists' fresh predictions made by hand, and studies small enough to be run in a test."""
 
 import numpy as np
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from autoreg.executor import SerialExecutor
 from autoreg.ledger import History, MemoryLedger
@@ -38,17 +39,31 @@ def evidence_of(task, metric, truth, predictions, rank=None, repeats=2, folds=5,
     )  # fmt: skip
 
 
+def frame_of(task):
+    """250 rows (wine: all 178) and five columns of a set that scikit-learn ships; column ``target``."""
+    load = {"binary": load_breast_cancer, "multiclass": load_wine, "regression": load_diabetes}[task]
+    frame = load(as_frame=True).frame
+    return frame[[*frame.columns[:5], "target"]].head(250)
+
+
 class Silent:
     def __getattr__(self, name):
         return lambda *_: None
 
 
-def study(source="sklearn:load_breast_cancer", target="target", split=None, select=None, data=None, **search):
-    search = {"backends": ["sklearn", "xgboost"], "trials": 6, "block": 2, "lookahead": 2, "timeout": 1e6, **search}
+def study(target="target", split=None, select=None, data=None, **search):
+    search = {
+        "backends": ["sklearn", "xgboost"],
+        "trials": 6,
+        "block": 2,
+        "lookahead": 2,
+        "timeout": 1e6,
+        **search,
+    }
     if "xgboost" in search["backends"]:
         search.setdefault("xgboost", {"rounds": 5})
     return parse_study({
-        "name": "small", "data": {"source": source, "target": target, **(data or {})}, "split": {"folds": 3, **(split or {})},
+        "name": "small", "data": {"source": "memory", "target": target, **(data or {})}, "split": {"folds": 3, **(split or {})},
         "search": search, "select": select or {},
     })  # fmt: skip
 

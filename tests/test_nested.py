@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from evidence_data import Silent, study
+from evidence_data import Silent, frame_of, study
 from scipy.stats import t
 
 from autoreg import tune
@@ -31,9 +31,9 @@ def test_a_fold_without_a_score_does_not_count_and_one_fold_has_no_interval():
     assert math.isnan(summed_up([math.nan]).value)
 
 
-@pytest.mark.parametrize("source", ["sklearn:load_wine", "sklearn:load_diabetes"])
-def test_every_row_is_judged_once_by_a_study_that_has_not_seen_it(source):
-    planned = plan(study(source, split={"estimate": "nested", "folds": 4}, backends=["sklearn"]))
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_every_row_is_judged_once_by_a_study_that_has_not_seen_it(task):
+    planned = plan(study(split={"estimate": "nested", "folds": 4}, backends=["sklearn"]), frame_of(task))
     assert len(planned.split.holdout) == 0
     seen = []
 
@@ -52,8 +52,8 @@ def test_every_row_is_judged_once_by_a_study_that_has_not_seen_it(source):
 
 
 def test_a_nested_study_gives_up_no_row_and_says_that_it_is_pessimistic():
-    parsed = study("sklearn:load_wine", split={"estimate": "nested"}, backends=["sklearn"], trials=2)
-    result = tune(parsed, tracking="off")
+    parsed = study(split={"estimate": "nested"}, backends=["sklearn"], trials=2)
+    result = tune(parsed, frame_of("multiclass"), tracking="off")
     found = result.report["estimate"]
     assert found["kind"] == "nested"
     assert found["holdout"] is None

@@ -27,7 +27,9 @@ def test_one_trial_has_nothing_to_correct():
     rng = np.random.default_rng(0)
     truth, p = rng.integers(0, 2, 300), two(rng.uniform(0.2, 0.8, 300))
     rows = log_loss_rows(truth, p)
-    found = corrected_cv(METRICS["log_loss"], truth, rows[None], lambda i: p, np.arange(300) % 5, None, None, 0)
+    found = corrected_cv(
+        METRICS["log_loss"], truth, rows[None], lambda i: p, np.arange(300) % 5, None, None, 0
+    )
     assert (found.trials, found.draws) == (1, 1000)
     # A draw's unseen rows are a sample of all rows: the mean over draws wavers by se / sqrt(draws * share unseen).
     assert found.value == pytest.approx(rows.mean(), abs=4 * rows.std() / math.sqrt(0.37 * 300 * 1000))
@@ -61,7 +63,9 @@ def test_only_predictions_of_chosen_trials_are_asked_for_and_only_once():
         asked[i] += 1
         return labels(right[i], truth)
 
-    corrected_cv(METRICS["accuracy"], truth, (~right).astype(float), predictions, np.arange(100) % 5, None, None, 0)
+    corrected_cv(
+        METRICS["accuracy"], truth, (~right).astype(float), predictions, np.arange(100) % 5, None, None, 0
+    )
     assert asked == {0: 1}
 
 
@@ -91,7 +95,9 @@ def test_a_metric_that_is_no_mean_is_taken_within_folds():
     truth = rng.integers(0, 2, 100)
     p = two(np.where(folds == 0, 0.1, 0.8) + 0.1 * truth)
     assert METRICS["roc_auc"](truth, p) < 0.9
-    found = corrected_cv(METRICS["roc_auc"], truth, log_loss_rows(truth, p)[None], lambda i: p, folds, None, None, 0, 200)
+    found = corrected_cv(
+        METRICS["roc_auc"], truth, log_loss_rows(truth, p)[None], lambda i: p, folds, None, None, 0, 200
+    )
     assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
 
 
@@ -99,13 +105,19 @@ def test_rows_without_weight_do_not_choose_and_do_not_judge():
     rng = np.random.default_rng(5)
     truth = np.zeros(200)
     weight = (np.arange(200) < 100) * 1.0
-    predictions = np.stack([np.where(weight > 0, 1.0, 0.0), np.where(weight > 0, 0.5, 9.0)]) + 0.01 * rng.normal(size=200)
-    found = corrected_cv(METRICS["mse"], truth, predictions**2, lambda i: predictions[i], np.arange(200) % 5, weight, None, 0)
+    predictions = np.stack(
+        [np.where(weight > 0, 1.0, 0.0), np.where(weight > 0, 0.5, 9.0)]
+    ) + 0.01 * rng.normal(size=200)
+    found = corrected_cv(
+        METRICS["mse"], truth, predictions**2, lambda i: predictions[i], np.arange(200) % 5, weight, None, 0
+    )
     assert found.value == pytest.approx(0.25, abs=0.01)
 
 
 def test_without_unseen_rows_there_is_no_figure():
-    found = corrected_cv(METRICS["mse"], np.zeros(1), np.ones((2, 1)), lambda i: np.ones(1), np.zeros(1, int), None, None, 0)
+    found = corrected_cv(
+        METRICS["mse"], np.zeros(1), np.ones((2, 1)), lambda i: np.ones(1), np.zeros(1, int), None, None, 0
+    )
     assert found.draws == 0
     assert math.isnan(found.value)
 
@@ -118,7 +130,11 @@ def test_the_draws_are_the_same_however_many_are_held_at_once(monkeypatch):
     found = []
     for cells in (4_000_000, 500):
         monkeypatch.setattr(corrected, "CELLS", cells)
-        found.append(corrected_cv(METRICS["mse"], truth, (p - truth) ** 2, lambda i: p[i], np.arange(50) % 5, None, None, 7))
+        found.append(
+            corrected_cv(
+                METRICS["mse"], truth, (p - truth) ** 2, lambda i: p[i], np.arange(50) % 5, None, None, 7
+            )
+        )
     assert found[0].value == pytest.approx(found[1].value)
     assert (found[0].low, found[0].high) == pytest.approx((found[1].low, found[1].high))
 
@@ -134,19 +150,33 @@ def test_time_is_drawn_in_runs_of_neighbours():
 
 def test_the_shortlist_holds_the_top_the_best_of_every_backend_and_the_defaults():
     records = [record(n, 0.1 + n / 100, alpha=float(n)) for n in range(12)]
-    records += [record(12, 0.9, "xgboost", alpha=1.0), record(13, 0.8, "xgboost", alpha=2.0), record(14, 0.95, "xgboost", alpha=3.0)]
+    records += [
+        record(12, 0.9, "xgboost", alpha=1.0),
+        record(13, 0.8, "xgboost", alpha=2.0),
+        record(14, 0.95, "xgboost", alpha=3.0),
+    ]
     found = [r.number for r in shortlist(records, [11, 14], top=4)]
     assert found == [0, 1, 2, 3, 11, 13, 14]
     assert [r.number for r in shortlist(records, [], top=1)] == [0, 13]
 
 
 def test_the_shortlist_holds_no_configuration_twice():
-    records = [record(0, 0.5, alpha=1.0), record(1, 0.5, alpha=1.0), record(2, 0.6, alpha=2.0), record(3, 0.7, "xgboost", alpha=1.0)]
+    records = [
+        record(0, 0.5, alpha=1.0),
+        record(1, 0.5, alpha=1.0),
+        record(2, 0.6, alpha=2.0),
+        record(3, 0.7, "xgboost", alpha=1.0),
+    ]
     assert [r.number for r in shortlist(records, [0, 1, 3], top=8)] == [0, 2, 3]
 
 
 def test_the_shortlist_holds_no_trial_that_did_not_complete():
-    records = [record(0, 0.1, state=State.PRUNED), record(1, math.nan), record(2, 0.9), record(3, math.nan, state=State.FAILED)]
+    records = [
+        record(0, 0.1, state=State.PRUNED),
+        record(1, math.nan),
+        record(2, 0.9),
+        record(3, math.nan, state=State.FAILED),
+    ]
     assert [r.number for r in shortlist(records, [0, 1, 3])] == [2]
     assert shortlist(records[:1], [0]) == []
 

@@ -27,7 +27,9 @@ def at_most(seeds, rate=BEYOND_ONE_SE):
 
 def test_the_corrected_error_adds_the_ratio_of_scored_to_fitted_rows():
     differences = np.array([1.0, 3.0, 2.0, 6.0])
-    assert corrected_se(differences, 0.25) == pytest.approx(math.sqrt((1 / 4 + 0.25) * differences.var(ddof=1)))
+    assert corrected_se(differences, 0.25) == pytest.approx(
+        math.sqrt((1 / 4 + 0.25) * differences.var(ddof=1))
+    )
     assert corrected_se(differences, 0.0) == pytest.approx(differences.std(ddof=1) / 2)
     assert math.isnan(corrected_se(differences[:1], 0.25))
 
@@ -115,7 +117,10 @@ def test_noise_is_rarely_blended(metric):
         z = rng.normal(size=(4, 150))
         # One model knows the odds and the others know nothing; by accuracy nobody knows anything.
         y = (rng.random(150) < (sigmoid(z[0]) if metric == "log_loss" else 0.5)).astype(int)
-        accepted += decide(evidence_of("binary", metric, y, two(sigmoid(z)), (1, 1, 1, 1)), "best", "auto").kind == "blend"
+        accepted += (
+            decide(evidence_of("binary", metric, y, two(sigmoid(z)), (1, 1, 1, 1)), "best", "auto").kind
+            == "blend"
+        )
     assert accepted <= at_most(seeds)
 
 
@@ -268,7 +273,9 @@ def test_one_se_never_ships_a_blend_and_takes_the_simpler():
 def test_a_lone_finalist_is_never_a_blend():
     rng = np.random.default_rng(11)
     y = rng.integers(0, 2, 100)
-    found = decide(evidence_of("binary", "log_loss", y, two(sigmoid(rng.normal(size=(1, 100)))), (1,)), "best", "auto")
+    found = decide(
+        evidence_of("binary", "log_loss", y, two(sigmoid(rng.normal(size=(1, 100)))), (1,)), "best", "auto"
+    )
     assert (found.winner, found.kind, found.weights.tolist()) == (0, "bag", [1.0])
 
 
@@ -278,7 +285,9 @@ def test_labels_are_compared_behind_thresholds_that_the_judged_rows_did_not_fit(
     y = (rng.random(1500) < sigmoid(z)).astype(int)
     # The first has the labels right at one half by luck of its offset, the second ranks better at any threshold.
     better, worse = sigmoid(z), sigmoid(z + 2.0 + 1.5 * rng.normal(size=1500))
-    found = decide(evidence_of("binary", "balanced_accuracy", y, two(np.stack([worse, better]))), "best", "single")
+    found = decide(
+        evidence_of("binary", "balanced_accuracy", y, two(np.stack([worse, better]))), "best", "single"
+    )
     assert METRICS["balanced_accuracy"](y, two(worse)) > METRICS["balanced_accuracy"](y, two(better))
     assert found.winner == 1
     assert found.cut.threshold < 0.3
@@ -297,10 +306,17 @@ def test_the_cells_scores_are_the_metric_of_their_rows():
 def test_weights_decide_which_finalist_wins():
     truth = np.zeros(200)
     errors = np.stack([np.r_[np.full(100, 0.1), np.full(100, 3.0)], np.full(200, 1.0)])
-    errors = errors * np.where(np.arange(200) % 2, 1, -1) + np.random.default_rng(0).normal(scale=0.01, size=(2, 200))
+    errors = errors * np.where(np.arange(200) % 2, 1, -1) + np.random.default_rng(0).normal(
+        scale=0.01, size=(2, 200)
+    )
     first = np.r_[np.full(100, 50.0), np.full(100, 0.1)]
     assert decide(evidence_of("regression", "rmse", truth, errors, (1, 1)), "best", "single").winner == 1
-    assert decide(evidence_of("regression", "rmse", truth, errors, (1, 1), weight=first), "best", "single").winner == 0
+    assert (
+        decide(
+            evidence_of("regression", "rmse", truth, errors, (1, 1), weight=first), "best", "single"
+        ).winner
+        == 0
+    )
 
 
 def test_the_same_evidence_gives_the_same_decision():
