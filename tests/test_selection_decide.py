@@ -323,3 +323,17 @@ def test_the_same_evidence_gives_the_same_decision():
     one, two_ = decide(halves(), "best", "auto"), decide(halves(), "best", "auto")
     assert (one.kind, one.winner, one.gain, one.cut) == (two_.kind, two_.winner, two_.gain, two_.cut)
     np.testing.assert_array_equal(one.weights, two_.weights)
+
+
+def test_a_worse_model_that_leans_towards_a_rare_class_does_not_make_the_blend_look_good():
+    seeds, accepted = 12, 0
+    for seed in range(seeds):
+        rng = np.random.default_rng([9, seed])
+        z = rng.normal(loc=-2.0, scale=1.5, size=400)
+        y = (rng.random(400) < sigmoid(z)).astype(int)
+        good, leaning = z + 0.05 * rng.normal(size=400), z + 1.2 + rng.normal(size=400)
+        near = z - 0.3 + 0.4 * rng.normal(size=400)
+        given = two(sigmoid(np.stack([good, leaning, near])))
+        data = evidence_of("binary", "balanced_accuracy", y, given, (1, 1, 1))
+        accepted += decide(data, "best", "auto").kind == "blend"
+    assert accepted <= at_most(seeds)
