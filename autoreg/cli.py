@@ -195,6 +195,36 @@ def show(study: str, top: int, json: str | None) -> None:
     _report(redact(describe_summary(record, top, where_to_look(record))), record, json)
 
 
+@cli.command()
+@click.argument("study", metavar="STUDY|RUN_ID")
+@click.option(
+    "--out", required=True, metavar="FILE", help="Where to write it: .html, .md (model card) or .json."
+)
+def report(study: str, out: str) -> None:
+    """Write a finished study's report again, from what MLflow holds.
+
+    FILE ends in .html for the report (one file, opens without a network), in .md for the model card, or in .json for
+    everything the study found.
+    """
+    quiet_libraries()
+    kind = Path(out).suffix.lower()
+    if kind not in (".html", ".md", ".json"):
+        raise UsageError(f"--out: expected a name that ends in .html, .md or .json; found '{out}'")
+    if not Path(out).absolute().parent.is_dir():
+        raise UsageError(f"--out: the folder of '{out}' does not exist; create it first")
+    with words_only():
+        from autoreg.ledger import read_record
+        from autoreg.report import model_card, render
+
+        found = read_record(study)
+        text = render(found) if kind == ".html" else model_card(found) if kind == ".md" else found.to_json()
+    try:
+        Path(out).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--out: cannot write '{out}': {error.strerror or error}") from None
+    click.echo(f"written to {out}", err=True)
+
+
 class Stop(KeyboardInterrupt):
     """A signal asks to stop.
 

@@ -314,12 +314,15 @@ def _plain(problem: Problem, rows: NDArray[np.int64]) -> Floats | None:
     return None if problem.table.weight is None else problem.table.weight[rows]
 
 
-def mean_curves(fits: Sequence[Fit]) -> dict[str, Floats]:
-    """Mean over folds up to the shortest fold."""
+def mean_curves(fits: Sequence[Fit], reach: float = 1.0) -> dict[str, Floats]:
+    """Mean over the fits that trained so long, up to the step that a share ``reach`` of them got to."""
     curves = {}
     for name in ("train_loss", "stop_loss"):
         found = [np.asarray(f.curves[name]) for f in fits if name in f.curves and len(f.curves[name])]
         if found and len(found) == len(fits):
-            length = min(map(len, found))
-            curves[name] = np.mean([c[:length] for c in found], axis=0)
+            lengths = sorted(map(len, found), reverse=True)
+            padded = np.full((len(found), lengths[int(np.ceil(reach * len(found))) - 1]), np.nan)
+            for row, curve in zip(padded, found, strict=True):
+                row[: len(curve)] = curve[: len(row)]
+            curves[name] = np.nanmean(padded, axis=0)
     return curves

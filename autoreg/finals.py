@@ -61,8 +61,8 @@ class Finals:
         return float(np.mean([fit.complexity for repeat in self.fits[finalist] for fit in repeat]))
 
     def curves(self, finalist: int) -> dict[str, Floats]:
-        """Learning curves of a finalist, means over its fresh fits."""
-        return mean_curves([fit for repeat in self.fits[finalist] for fit in repeat])
+        """Learning curves of a finalist: means over those of its fresh fits that still trained, while half did."""
+        return mean_curves([fit for repeat in self.fits[finalist] for fit in repeat], reach=0.5)
 
     def chains(self, finalist: int, weight: float, backend: Backend) -> list[Chain]:
         """A finalist's models behind their preprocessing, weights summing to ``weight``."""

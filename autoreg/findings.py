@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from autoreg.explain import importance, judged, removed_columns, worth
-from autoreg.finals import Finals
-from autoreg.planning import StudyPlan
+from autoreg.outcome import Outcome, default_numbers
 from autoreg.record import (
     Finalist,
     Importance,
@@ -23,128 +20,10 @@ from autoreg.record import (
     TrialRow,
     Worth,
 )
-from autoreg.selection import Corrected, Decision, Estimate, complete, corrected_cv, incumbents, time_blocks
-from autoreg.shipping import Shipment, configuration
+from autoreg.selection import incumbents
+from autoreg.shipping import configuration
 from autoreg.space import derive_seed
-from autoreg.trial import Choice, Floats, Range, TrialRecord
-
-NOTHING = Corrected(np.nan, np.nan, np.nan, 0, 0)
-
-
-@dataclass
-class Outcome:
-    """What a study came to.
-
-    Attributes
-    ----------
-    planned : StudyPlan
-    records : list of TrialRecord
-    winner : TrialRecord
-    finals, decision : Finals, Decision, or None
-        None where the time allowed no fresh repeat.
-    shipment : Shipment
-    estimate : Estimate or None
-        The look at the holdout; None where there is no holdout.
-    corrected : Corrected
-    events : list of str
-    curves : mapping of str to ndarray
-        Of the winner.
-    searched : mapping
-        Final search space of every backend.
-    """
-
-    planned: StudyPlan
-    records: list[TrialRecord]
-    winner: TrialRecord
-    finals: Finals | None
-    decision: Decision | None
-    shipment: Shipment
-    estimate: Estimate
-    corrected: Corrected = NOTHING
-    events: list[str] = field(default_factory=list)
-    curves: Mapping[str, Floats] = field(default_factory=dict)
-
-    @property
-    def cv_fresh(self) -> float:
-        """Mean score of the winner over the fresh cells; NaN where there are none."""
-        if self.decision is None:
-            return float("nan")
-        found = self.decision.scores[self.decision.winner]
-        known = found[np.isfinite(found)]
-        return float(known.mean()) if len(known) else float("nan")
-
-    @property
-    def kind(self) -> str:
-        """ "refit", "bag" or "blend"."""
-        return self.decision.kind if self.decision else "refit"
-
-    @property
-    def parts(self) -> list[tuple[TrialRecord, float]]:
-        """Configurations in what is shipped, with their weights; the heaviest first."""
-        if self.finals is None or self.decision is None:
-            return [(self.winner, 1.0)]
-        pairs = zip(self.finals.records, self.decision.weights, strict=True)
-        return sorted(((r, float(w)) for r, w in pairs if w > 0), key=lambda pair: -pair[1])
-
-
-def correct(
-    planned: StudyPlan, records: Sequence[TrialRecord], predictions: Callable[[TrialRecord], Any]
-) -> Corrected:
-    """Selection-corrected cross-validation over all complete trials.
-
-    Parameters
-    ----------
-    planned : StudyPlan
-    records : sequence of TrialRecord
-    predictions : callable
-        Out-of-fold predictions of a trial over table rows, or None where they are lost.
-    """
-    problem, table = planned.problem, planned.table
-    found = [(r, predictions(r)) for r in complete(records)]
-    found = [(r, p) for r, p in found if p is not None]
-    if not found:
-        return NOTHING
-    rows = problem.kept_rows()
-    factor = _class_factors(planned)[rows]
-    losses = np.stack([factor * problem.row_losses(p)[rows] for _, p in found]).astype(np.float32)
-    known = np.isfinite(losses).all(axis=0)
-    rows, losses = rows[known], losses[:, known]
-    if not len(rows):
-        return NOTHING
-    return corrected_cv(
-        planned.metric,
-        table.target[rows],
-        losses,
-        lambda i: np.asarray(found[i][1])[rows],
-        _fold_of(planned)[rows],
-        None if table.weight is None else np.asarray(table.weight)[rows],
-        resampled_together(planned, rows),
-        derive_seed(planned.study.search.seed, "corrected"),
-    )
-
-
-def _class_factors(planned: StudyPlan) -> Floats:
-    """What class weights multiplied every table row's loss by when the search compared trials (n,); else 1."""
-    table, weight = planned.table, planned.problem.weight
-    ones = np.ones(len(table.target))
-    if weight is None or table.weight is None:
-        return ones if weight is None else weight
-    return np.divide(weight, table.weight, out=ones, where=table.weight > 0)
-
-
-def resampled_together(planned: StudyPlan, rows: NDArray[np.int64]) -> NDArray[Any] | None:
-    """What rows are drawn with each other in a bootstrap: groups, or blocks of time."""
-    table = planned.table
-    if table.group is not None:
-        return np.asarray(table.group[rows])
-    return None if table.time is None else time_blocks(table.time[rows])
-
-
-def _fold_of(planned: StudyPlan) -> NDArray[np.int64]:
-    found = np.full(len(planned.table.target), -1)
-    for k, fold in enumerate(planned.split.folds):
-        found[fold.score] = k
-    return found
+from autoreg.trial import Choice, Range, TrialRecord
 
 
 def gather(outcome: Outcome, report: dict[str, Any], seconds: Callable[[], float]) -> StudyRecord:
@@ -178,8 +57,8 @@ def gather(outcome: Outcome, report: dict[str, Any], seconds: Callable[[], float
         repeats=len(outcome.finals.problems) if outcome.finals else 0,
         rule=planned.study.select.rule,
         trials=[_row(r) for r in outcome.records],
-        searched=_searched(planned),
-        events=list(outcome.events),
+        searched=_searched(outcome),
+        events=outcome.history,
         finalists=_finalists(outcome),
         shipped=_shipped(outcome),
         overtuning=_overtuning(outcome),
@@ -214,17 +93,17 @@ def _row(record: TrialRecord) -> TrialRow:
     )
 
 
-def _searched(planned: StudyPlan) -> dict[str, dict[str, dict[str, Any]]]:
+def _searched(outcome: Outcome) -> dict[str, dict[str, dict[str, Any]]]:
     out: dict[str, dict[str, dict[str, Any]]] = {}
-    for backend, space in planned.resolved.items():
-        given = planned.study.search.space(backend)
+    for backend, space in outcome.spaces.items():
+        given = outcome.planned.study.search.space(backend)
         out[backend] = {}
         for name, d in space.searched.items():
             if isinstance(d, Choice):
                 out[backend][name] = {"values": list(d.values)}
             elif isinstance(d, Range):
                 ends = {"low": d.low, "high": d.high, "log": d.log, "off": d.off}
-                out[backend][name] = ends | {"pinned": name in given}
+                out[backend][name] = ends | {"pinned": name in given and not d.extend}
     return out
 
 
@@ -256,29 +135,18 @@ def _finalists(outcome: Outcome) -> list[Finalist]:
     return sorted(rows, key=lambda row: row.difference if row.difference is not None else np.inf)
 
 
-def default_numbers(planned: StudyPlan, records: Sequence[TrialRecord]) -> list[int]:
-    """Numbers of the trials that are a backend's default configuration: its first, but for a grid."""
-    if planned.study.search.sampler == "grid":
-        return []
-    first: dict[str, int] = {}
-    for record in records:
-        first[record.backend] = min(record.number, first.get(record.backend, record.number))
-    return list(first.values())
-
-
 def _shipped(outcome: Outcome) -> Shipped:
     decision, planned = outcome.decision, outcome.planned
     package, kind = outcome.shipment.package, outcome.kind
     cells = sum(len(p.split.folds) for p in outcome.finals.problems) if outcome.finals else 0
-    blended = int(np.count_nonzero(decision.weights)) if decision and kind == "blend" else 0
-    models = {"refit": 1, "bag": cells, "blend": cells * blended}
+    models = {"refit": 1, "bag": cells, "blend": cells * (decision.blended if decision else 0)}
     options = decision.options if decision else {"refit": float("nan")}
     frame = planned.table.features.iloc[
         planned.split.holdout if len(planned.split.holdout) else planned.split.search
     ]
     return Shipped(
         kind,
-        [Shipping(k, score, models[k] or len(package.members), k == kind) for k, score in options.items()],
+        [Shipping(k, score, models[k], k == kind) for k, score in options.items()],
         [{"number": r.number, "backend": r.backend, "weight": w} for r, w in outcome.parts],
         decision.gain if decision else None,
         decision.gain_se if decision else None,
@@ -308,6 +176,14 @@ def _judged(outcome: Outcome) -> Judged | None:
     raw = package.predict_raw(planned.table.features.iloc[rows])
     weight = None if planned.table.weight is None else planned.table.weight[rows]
     return judged(planned.table.task, planned.table.target[rows], raw, package.decisive(raw), weight)
+
+
+def _best_round(outcome: Outcome) -> float | None:
+    """Median best stopping point of the fits that the curves show."""
+    rounds = list(outcome.winner.result.rounds)
+    if outcome.finals is not None and outcome.decision is not None:
+        rounds = outcome.finals.rounds(outcome.decision.winner)
+    return float(np.median(rounds)) if any(rounds) else None
 
 
 def _removed(outcome: Outcome) -> tuple[list[str], list[str]]:

@@ -189,9 +189,10 @@ class StudyRecord:
     overtuning : list of Overtuning
         One entry whenever the best trial changed.
     curves : dict of str to list of float
-        "train_loss" and "stop_loss" of the winner by epoch or round; empty for models without.
+        "train_loss" and "stop_loss" of the winner by epoch or round, means over its fresh fits that still trained;
+        empty for models without.
     best_round : float or None
-        Mean best stopping point of the winner.
+        Median best stopping point of the fits that the curves show.
     judged : Judged or None
     removed, kept : list of str
         Encoded columns whose weights an L1 penalty set to 0 in most of the winner's linear models, and the others.

@@ -10,49 +10,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoreg.backends import Backend
 from autoreg.errors import AutoregError
 from autoreg.evaluation import Candidate
 from autoreg.executor import Done, Executor, Work
 from autoreg.ledger import History, Ledger
-from autoreg.space import Asked, Proposer, derive_seed
+from autoreg.racing import Judge
+from autoreg.referee import Arm, Referee
+from autoreg.space import Space, derive_seed
 from autoreg.spec import SearchSpec
-from autoreg.trial import OutOfTime, Params, State, TrialRecord, Watch
+from autoreg.trial import Extension, OutOfTime, Params, State, TrialRecord, Watch
 
-
-@dataclass
-class Arm:
-    """One backend in the race.
-
-    Attributes
-    ----------
-    backend : Backend
-    proposer : Proposer
-    asked : dict of int to Asked
-        Configurations by trial number, in the order asked.
-    best : TrialRecord or None
-        Complete trial with the smallest loss among those told.
-    spent : list of float
-        Seconds of every computed trial.
-    """
-
-    backend: Backend
-    proposer: Proposer
-    asked: dict[int, Asked] = field(default_factory=dict)
-    best: TrialRecord | None = None
-    spent: list[float] = field(default_factory=list)
-
-    @property
-    def left(self) -> int | None:
-        """Configurations not yet tried, or None when they are countless."""
-        capacity = self.proposer.capacity
-        return None if capacity is None else max(0, capacity - len(self.asked))
+__all__ = ["Arm", "Search"]
 
 
 class Search:
@@ -72,6 +46,13 @@ class Search:
     time_left : callable
         Seconds until the search must end.
     watch : Watch
+    judge : Judge
+        Compares two trials row by row.
+
+    Attributes
+    ----------
+    referee : Referee
+        Who left the race, and which ranges became wider.
     """
 
     def __init__(
@@ -84,11 +65,12 @@ class Search:
         history: History,
         time_left: Callable[[], float],
         watch: Watch,
+        judge: Judge,
     ) -> None:
         self.spec, self.block, self.arms = spec, block, dict(arms)
         self.executor, self.ledger, self.history = executor, ledger, history
-        self.time_left, self.watch = time_left, watch
-        self.drops = dict(history.drops)
+        self.watch = watch
+        self.referee = Referee(spec, block, self.arms, judge, ledger, history, time_left, watch)
         self.records: dict[int, TrialRecord] = {}
         self.finished: dict[int, TrialRecord] = {}
         self.owner: dict[int, str] = {}
@@ -118,6 +100,21 @@ class Search:
         self.ledger.flush()
         return [self.records[n] for n in sorted(self.records)]
 
+    @property
+    def drops(self) -> dict[str, int]:
+        """Backends that left the race, with the first trial number that no longer is theirs."""
+        return dict(self.referee.drops)
+
+    @property
+    def extensions(self) -> list[Extension]:
+        """Ranges that became wider, in order."""
+        return list(self.referee.extensions)
+
+    @property
+    def spaces(self) -> dict[str, Space]:
+        """Every backend's space as it is now, extensions included."""
+        return self.referee.spaces
+
     # -- who is next -------------------------------------------------------------------------------------------
 
     def _blocks(self) -> Iterator[tuple[str, list[int]]]:
@@ -128,37 +125,17 @@ class Search:
             for name, arm in self.arms.items():
                 size = min(self.block, self.spec.trials - number)
                 size = size if arm.left is None else min(size, arm.left)
-                if size <= 0 or self._dropped(name, number, size):
+                if size <= 0 or self.referee.absent(name, number):
                     continue
+                if self.referee.decides(number):
+                    self._settle(number - self.spec.lookahead)
+                    if self.referee.drops_now(name, number, size):
+                        continue
+                self.referee.widen(name, number)
                 yield name, list(range(number, number + size))
                 number += size
             if number == before:
                 return
-
-    def _dropped(self, name: str, number: int, size: int) -> bool:
-        """Whether a backend is out; a block that cannot fit the time left puts it out while others still fit."""
-        if name in self.drops:
-            return number >= self.drops[name]
-        if any(n in self.history.records for n in range(number, number + size)):
-            return False  # begun before: it was not dropped then
-        if self.time_left() <= 0:
-            raise OutOfTime
-        if self._expected(name, size) <= self.time_left():
-            return False
-        others = [o for o, arm in self.arms.items() if o != name and o not in self.drops and arm.left != 0]
-        if not any(self._expected(other, self.block) <= self.time_left() for other in others):
-            return False  # nothing fits: go on until the time is up, and let a longer run go on from there
-        self.drops[name] = number
-        self.ledger.drop(self.drops)
-        self.watch.say(
-            f"{name}: its next {size} trials would take about {self._expected(name, size):.0f} s and "
-            f"{self.time_left():.0f} s are left, so the others get them"
-        )
-        return True
-
-    def _expected(self, name: str, size: int) -> float:
-        spent = self.arms[name].spent
-        return size * float(np.mean(spent[-self.block :])) if spent else 0.0
 
     # -- one block ---------------------------------------------------------------------------------------------
 
@@ -198,13 +175,8 @@ class Search:
         self.executor.submit(Work(tuple(numbers), name, candidates, self._incumbent(arm)))
 
     def _incumbent(self, arm: Arm) -> NDArray[np.float32] | None:
-        """Predictions of the backend's best trial so far, to prune against; fetched once when it was looked up."""
-        if not self.spec.prune or arm.best is None or arm.backend.batched:
-            return None
-        if arm.best.result.predictions is None:
-            fetched = self.ledger.predictions(arm.best)
-            arm.best = replace(arm.best, result=replace(arm.best.result, predictions=fetched))
-        return arm.best.result.predictions
+        """What the backend's next trial is pruned against."""
+        return arm.predictions(self.ledger) if self.spec.prune and not arm.backend.batched else None
 
     # -- results -----------------------------------------------------------------------------------------------
 
@@ -221,7 +193,9 @@ class Search:
             better = arm.best is None or record.result.loss < arm.best.result.loss
             if record.result.state is State.COMPLETE and better:
                 arm.best = record
-            self.records[n] = _without_arrays(record)  # a study holds hundreds; only the best keeps its own
+            self.records[n] = arm.told[n] = _without_arrays(
+                record
+            )  # a study holds hundreds; only the best keeps its own
             self.told = n
             self.watch.trial(record, replayed)
 

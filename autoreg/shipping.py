@@ -68,7 +68,7 @@ def ship(
     """
     table, cut = planned.table, decision.cut if decision else Cut()
     if finals is None or decision is None or decision.kind == "refit":
-        chains = [_refit(planned, winner, finals)]
+        chains = [refit(planned, winner, finals)]
     else:
         parts = [(i, float(w)) for i, w in enumerate(decision.weights) if w > 0]
         chains = [
@@ -84,13 +84,32 @@ def ship(
         return Shipment(Package.load(folder), size)
 
 
-def _refit(planned: StudyPlan, winner: TrialRecord, finals: Finals | None) -> Chain:
-    """The winner fitted on all rows of the search, at the mean best stopping point of its folds."""
+def refit(
+    planned: StudyPlan, winner: TrialRecord, finals: Finals | None, copy: int = 0, weight: float = 1.0
+) -> Chain:
+    """A configuration fitted on all rows of the search, at the mean best stopping point of its folds.
+
+    Parameters
+    ----------
+    planned : StudyPlan
+    winner : TrialRecord
+    finals : Finals or None
+        Adds its fresh stopping points to those of the search.
+    copy : int
+        Every copy has a seed of its own.
+    weight : float
+        Of this model in what is shipped.
+
+    Raises
+    ------
+    NoTrialCompleted
+        The fit failed.
+    """
     backend = planned.backends[winner.backend]
     empty = np.empty(0, np.int64)
     whole = Fold(planned.split.search, empty, empty)
     data, preprocessor = encode_with(planned.table, whole, backend.encoding, planned.problem.weight)
-    seed = derive_seed(planned.study.search.seed, winner.backend, winner.number, "refit")
+    seed = derive_seed(planned.study.search.seed, winner.backend, winner.number, "refit", copy)
     rounds = list(winner.result.rounds)
     if finals is not None:
         numbers = [record.number for record in finals.records]
@@ -101,4 +120,4 @@ def _refit(planned: StudyPlan, winner: TrialRecord, finals: Finals | None) -> Ch
         raise NoTrialCompleted(
             f"the winner ({winner.backend} #{winner.number}) failed when refitted: {outcome.reason}"
         )
-    return preprocessor, outcome.member, 1.0
+    return preprocessor, outcome.member, weight

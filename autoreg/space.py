@@ -14,7 +14,7 @@ import random
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from autoreg.backends import Backend
 from autoreg.errors import StudyError
@@ -64,6 +64,16 @@ class Space:
         counts = [len(d.values) if isinstance(d, Choice) else None for d in self.searched.values()]
         return None if None in counts else math.prod(c for c in counts if c)
 
+    def widened(self, ends: Mapping[str, tuple[float, float]]) -> Space:
+        """The same space with other ends of some ranges."""
+        ranges = {name: self.searched[name] for name in ends}
+        moved = {
+            name: replace(d, low=ends[name][0], high=ends[name][1])
+            for name, d in ranges.items()
+            if isinstance(d, Range)
+        }
+        return Space({**self.dimensions, **moved}, self.default)
+
     def fill(self, chosen: Params) -> dict[str, Scalar]:
         """A value for every name: chosen ones, and the fixed."""
         return {
@@ -91,7 +101,10 @@ def resolve(backend: Backend, sizes: Sizes, given: Mapping[str, Dimension], samp
     """
     backend.check(given, sizes.task)
     built_in = backend.space(sizes)
-    merged = {name: _merge(built_in[name], given.get(name, built_in[name])) for name in built_in}
+    merged = {
+        name: _merge(f"search.{backend.name}.{name}", d, given[name]) if name in given else _free(d)
+        for name, d in built_in.items()
+    }
     if sampler == "grid":
         # A grid tries what the study lists and nothing else: what it does not name stays at the default.
         standard = dict(backend.default(sizes))
@@ -109,13 +122,21 @@ def resolve(backend: Backend, sizes: Sizes, given: Mapping[str, Dimension], samp
     return Space(merged, default)
 
 
-def _merge(built_in: Dimension, given: Dimension) -> Dimension:
+def _merge(where: str, built_in: Dimension, given: Dimension) -> Dimension:
     """The study's dimension, whole numbers only where the backend counts in whole numbers."""
-    if isinstance(given, Range) and isinstance(built_in, Range):
-        return replace(given, integer=built_in.integer)
-    if isinstance(given, Range):
-        return replace(given, integer=isinstance(built_in, int) and not isinstance(built_in, bool))
-    return given
+    if not isinstance(given, Range):
+        return given
+    counts = built_in.integer if isinstance(built_in, Range) else type(built_in) is int
+    if counts and given.extend:
+        raise StudyError(f"{where}: extend = true is not for whole numbers; give wider ends instead")
+    return replace(given, integer=counts)
+
+
+def _free(built_in: Dimension) -> Dimension:
+    """Our own ends are guesses: where the best trials crowd one, the search goes past it."""
+    if isinstance(built_in, Range) and built_in.log and not built_in.integer:
+        return replace(built_in, extend=True)
+    return built_in
 
 
 def _representative(dimension: Dimension) -> Scalar:
@@ -168,7 +189,9 @@ def _encode(dimension: Choice | Range, value: Scalar) -> Scalar | None:
     if dimension.off and value == 0:
         low = _coded_low(dimension)
         return math.sqrt(low * dimension.low) if dimension.log else (low + dimension.low) / 2
-    return float(value) if dimension.low <= value <= dimension.high else None
+    if not dimension.low <= value <= dimension.high:
+        return None
+    return round(value) if dimension.integer and not dimension.off else float(value)
 
 
 def _distribution(dimension: Choice | Range) -> optuna.distributions.BaseDistribution:
@@ -185,11 +208,11 @@ def _distribution(dimension: Choice | Range) -> optuna.distributions.BaseDistrib
 
 @dataclass(frozen=True)
 class Asked:
-    """A configuration to try: full parameters, the sampler's coded ones (empty for a default), Optuna's trial."""
+    """A configuration to try: full parameters, the sampler's coded ones (empty for a default), Optuna's number."""
 
     params: dict[str, Scalar]
     coded: dict[str, Scalar]
-    trial: Any = None
+    place: int | None = None
 
 
 class Proposer:
@@ -213,6 +236,7 @@ class Proposer:
         self.study = optuna.create_study(direction="minimize")
         self.asked = 0
         self._list = self._listed()
+        self._open: dict[int, optuna.trial.Trial] = {}
 
     def _listed(self) -> list[dict[str, Scalar]] | None:
         """All configurations in the order of trial: a grid's own, or a small space's shuffled behind its default."""
@@ -255,8 +279,43 @@ class Proposer:
             # Multivariate TPE is announced as experimental by some releases; we chose it knowingly.
             warnings.simplefilter("ignore")
             trial = self.study.ask(self.distributions)
+        self._open[trial.number] = trial
         coded = dict(trial.params)
-        return Asked(self.space.decode(coded), coded, trial)
+        return Asked(self.space.decode(coded), coded, trial.number)
+
+    def widen(self, ends: Mapping[str, tuple[float, float]]) -> None:
+        """Go on in a wider space, in a new study that holds the former trials in their order.
+
+        They are coded anew, because "off" is coded below a range's lower end; those not told yet stay open.
+
+        Parameters
+        ----------
+        ends : mapping of str to (float, float)
+            New ends of some ranges, which hold the old ones.
+        """
+        import optuna
+
+        before, self.space = self.space, self.space.widened(ends)
+        former = self.study.get_trials(deepcopy=False)
+        self.distributions = {key: _distribution(d) for key, d in self.space.searched.items()}
+        self.study = optuna.create_study(
+            direction="minimize", sampler=optuna.samplers.RandomSampler(seed=self.seed)
+        )
+        for old in former:
+            coded = self._encoded(before.decode(old.params))
+            if old.number in self._open:
+                self.study.enqueue_trial(coded)
+                self._open[old.number] = self.study.ask(self.distributions)
+                continue
+            self.study.add_trial(
+                optuna.trial.create_trial(
+                    state=old.state,
+                    value=old.value,
+                    params=coded,
+                    distributions=self.distributions,
+                    intermediate_values=old.intermediate_values,
+                )
+            )
 
     def _encoded(self, values: Params) -> dict[str, Scalar]:
         coded = {n: _encode(d, values[n]) for n, d in self.space.searched.items() if n in values}
@@ -276,13 +335,14 @@ class Proposer:
         """Give the outcome back to the sampler; a failure is a state, never a number."""
         import optuna
 
-        if asked.trial is None:
+        if asked.place is None:
             return
+        trial = self._open.pop(asked.place)
         states = optuna.trial.TrialState
         if result.state is State.COMPLETE and math.isfinite(result.loss):
-            self.study.tell(asked.trial, result.loss)
+            self.study.tell(trial, result.loss)
         elif result.state is State.PRUNED:
-            asked.trial.report(result.loss, len(result.fold_losses))
-            self.study.tell(asked.trial, state=states.PRUNED)
+            trial.report(result.loss, len(result.fold_losses))
+            self.study.tell(trial, state=states.PRUNED)
         else:
-            self.study.tell(asked.trial, state=states.FAIL)
+            self.study.tell(trial, state=states.FAIL)

@@ -105,6 +105,7 @@ class RangeSpec(_Section):
     high: float = Field(description="upper end")
     log: bool = Field(False, description="uniform on a log scale")
     off: bool = Field(False, description="exact 0 is possible too")
+    extend: bool = Field(False, description="the search may move an end that its best trials crowd")
 
     @model_validator(mode="after")
     def _ordered(self) -> RangeSpec:
@@ -114,11 +115,13 @@ class RangeSpec(_Section):
             raise ValueError(f"a log range needs low > 0, found {self.low:g}; use off = true to reach 0")
         if self.off and self.low <= 0:
             raise ValueError(f"off = true adds 0 below low, so low must be above 0, found {self.low:g}")
+        if self.extend and not self.log:
+            raise ValueError("extend = true is for ranges with log = true; add it, or give wider ends")
         return self
 
 
 def parse_dimension(value: Any) -> Dimension:
-    """A scalar fixes, a list chooses, a table ``{low, high, log, off}`` is a range.
+    """A scalar fixes, a list chooses, a table ``{low, high, log, off, extend}`` is a range.
 
     Raises
     ------
@@ -138,7 +141,7 @@ def parse_dimension(value: Any) -> Dimension:
         whole = all(
             isinstance(value[end], int) and not isinstance(value[end], bool) for end in ("low", "high")
         )
-        return Range(spec.low, spec.high, spec.log, whole, spec.off)
+        return Range(spec.low, spec.high, spec.log, whole, spec.off, spec.extend)
     raise ValueError(
         f"expected a value, a list of values or a table {{low, high, log, off}}, found {value!r}"
     )
@@ -181,6 +184,10 @@ class SearchSpec(_Section):
         description="a trial is proposed when all but the last so many are known; fixes the search whatever runs it",
     )
     prune: bool = Field(True, description="give up a trial that is clearly worse after two folds")
+    race: bool = Field(
+        True,
+        description="drop a backend that is clearly worse after 15 trials of each; the others get its trials",
+    )
     class_weight: Literal["none", "balanced"] = Field(
         "none", description="`balanced` weighs every class alike"
     )

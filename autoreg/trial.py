@@ -255,6 +255,8 @@ class Range:
         Whole numbers only.
     off : bool
         Exact 0 is possible too; the sampler sees it as a zone below ``low``.
+    extend : bool
+        The search may move an end that its best trials crowd.
     """
 
     low: float
@@ -262,10 +264,31 @@ class Range:
     log: bool = False
     integer: bool = False
     off: bool = False
+    extend: bool = False
 
 
 Dimension = Scalar | Choice | Range
 """What a study gives for a name: a scalar fixes, a choice chooses, a range is searched."""
+
+
+@dataclass(frozen=True)
+class Extension:
+    """A range that became wider while the study ran.
+
+    Attributes
+    ----------
+    number : int
+        First trial that is asked of the wider range.
+    backend, name : str
+    low, high : float
+        Its ends from then on.
+    """
+
+    number: int
+    backend: str
+    name: str
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)

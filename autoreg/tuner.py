@@ -12,17 +12,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from autoreg.card import describe
-from autoreg.card import header as study_header
 from autoreg.errors import AutoregError, Interrupted, NoTrialCompleted
 from autoreg.executor import SerialExecutor
 from autoreg.finals import run_finals
-from autoreg.findings import Outcome, correct, default_numbers, gather, resampled_together
-from autoreg.ledger import Ledger, MemoryLedger, MlflowLedger, study_lock
+from autoreg.findings import gather
+from autoreg.header import study_header
+from autoreg.ledger import RECORD, Ledger, MemoryLedger, MlflowLedger, study_lock
 from autoreg.nested import nested_estimate
+from autoreg.outcome import (
+    Outcome,
+    correct,
+    default_numbers,
+    parent_metrics,
+    resampled_together,
+    result,
+)
 from autoreg.planning import StudyPlan, plan
-from autoreg.record import StudyRecord, plain
+from autoreg.racing import Judge
+from autoreg.record import StudyRecord
 from autoreg.registry import Registration, register
+from autoreg.report import figures, model_card, render
 from autoreg.search import Arm, Search
 from autoreg.selection import Decision, Estimate, choose, decide, estimate, nested_estimated
 from autoreg.serving import Package
@@ -30,7 +39,7 @@ from autoreg.shipping import configuration, ship
 from autoreg.space import Proposer
 from autoreg.spec import Study
 from autoreg.tracking import canonical
-from autoreg.trial import Floats, State, TrialRecord, Watch
+from autoreg.trial import Floats, TrialRecord, Watch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,11 +156,12 @@ class _Run:
             self.ledger.resume()
             search = self._search(history)
             records = search.run()
-            return self._conclude(records, search.stopped_by, history.looks)
+            return self._conclude(search, records, history.looks)
 
     def assess(self) -> Outcome:
         """Search and decide, and register nothing."""
-        return self._decide(self._search(self.ledger.begin(study_header(self.plan, False))).run())
+        search = self._search(self.ledger.begin(study_header(self.plan, False)))
+        return self._decide(search, search.run())
 
     def _covered(self, had: Mapping[str, Any]) -> bool:
         """Whether a finished study has had at least the budget asked for now."""
@@ -172,7 +182,11 @@ class _Run:
             for name, backend in self.plan.backends.items()
         }
         executor = SerialExecutor(self.plan.problem, self.plan.backends, lambda: time_left() > 0)
-        return Search(self.spec, self.plan.block, arms, executor, self.ledger, history, time_left, self.watch)
+        problem = self.plan.problem
+        judge = Judge(problem.table.task, problem.row_losses, problem.weight, problem.table.group)
+        return Search(
+            self.spec, self.plan.block, arms, executor, self.ledger, history, time_left, self.watch, judge
+        )
 
     @contextmanager
     def _left_tidy(self) -> Iterator[None]:
@@ -193,34 +207,36 @@ class _Run:
 
     # -- after the search --------------------------------------------------------------------------------------
 
-    def _conclude(self, records: list[TrialRecord], stopped_by: str, looks: int) -> TuneResult:
+    def _conclude(self, search: Search, records: list[TrialRecord], looks: int) -> TuneResult:
         times = {"search": time.monotonic() - self.began}
-        outcome = self._decide(records)
+        outcome = self._decide(search, records)
         times["finalists"] = time.monotonic() - self.began - times["search"]
         for caution in outcome.estimate.warnings:
             self.watch.say(f"warning: {caution}")
         for event in outcome.events:
             self.watch.say(event)
-        report = self._report(outcome, looks, times)
+        seen = looks + bool(len(self.plan.split.holdout))
+        times["refit"] = self._elapsed() - sum(times.values())
+        report = result(outcome, self.ledger.experiment_id, self.ledger.run_id, seen, times)
         self.watch.stage("report")
         record = gather(outcome, report, lambda: EXPLAIN_SHARE * self.spec.timeout - self._elapsed())
-        self.watch.stage("register")
-        note = describe(self.plan, outcome.winner, outcome.estimate)
         if self.ledger.run_id:
-            report["model"] = self._register(outcome, note)
+            self.watch.stage("register")
+            named = {"name": self.plan.study.model, "alias": self.plan.study.registry.alias}
+            card = model_card(replace(record, report={**report, "model": named}))
+            report["model"] = self._register(outcome, card)
         report["seconds"] |= {"total": self._elapsed(), "tracking_wait": self.ledger.waited}
         record = replace(record, report=report)
-        budget = {"trials": len(records), "timeout": self.spec.timeout, "stopped_by": stopped_by}
-        files = {"record.json": record.to_json()}
-        self.ledger.finish(
-            {"report": report, "budget": budget}, _parent_metrics(outcome, report), note, files
-        )
+        budget = {"trials": len(records), "timeout": self.spec.timeout, "stopped_by": search.stopped_by}
+        kept = _artifacts(record) if self.ledger.run_id else {}
+        metrics = parent_metrics(outcome, report)
+        self.ledger.finish({"report": report, "budget": budget}, metrics, model_card(record), kept)
         return TuneResult("tuned", report, outcome.shipment.package, record)
 
     def _elapsed(self) -> float:
         return time.monotonic() - self.began
 
-    def _decide(self, records: list[TrialRecord]) -> Outcome:
+    def _decide(self, search: Search, records: list[TrialRecord]) -> Outcome:
         """Finalists on fresh folds, what is shipped, and one look at the holdout."""
         plan, select = self.plan, self.plan.study.select
         winner = choose(records, {name: b.rank for name, b in plan.backends.items()})
@@ -249,7 +265,10 @@ class _Run:
         corrected = correct(plan, records, self.ledger.predictions)
         self.watch.stage(plan.study.split.estimate)
         judged = self._judge(shipment.package, winner) if len(plan.split.holdout) else self._nested(winner)
-        return Outcome(plan, records, winner, finals, decision, shipment, judged, corrected, events, curves)
+        return Outcome(
+            plan, records, winner, finals, decision, shipment, judged, corrected, events, curves,
+            search.spaces, search.drops, search.extensions,
+        )  # fmt: skip
 
     def _judge(self, package: Package, winner: TrialRecord) -> Estimate:
         """Look at the holdout, once."""
@@ -301,73 +320,8 @@ class _Run:
             Registration(study.model, study.registry.alias, self.ledger.run_id, example, tags, note),
         )
 
-    def _report(self, outcome: Outcome, looks: int, times: Mapping[str, float]) -> dict[str, Any]:
-        """The contract's result; the model is filled in when it is registered."""
-        states = [r.result.state for r in outcome.records]
-        winner, corrected = outcome.winner, outcome.corrected
-        report = {
-            "status": "tuned",
-            "study": self.plan.study.name,
-            "experiment_id": self.ledger.experiment_id,
-            "run_id": self.ledger.run_id,
-            "trials": {
-                "total": len(states),
-                "complete": states.count(State.COMPLETE),
-                "pruned": states.count(State.PRUNED),
-                "failed": states.count(State.FAILED),
-            },
-            "best": {
-                "backend": winner.backend,
-                "trial": winner.number,
-                "params": dict(winner.result.params),
-                "cv_mean": winner.result.cv,
-                "cv_se": winner.result.cv_se,
-            },
-            "final": {
-                "kind": outcome.kind,
-                "models": len(outcome.shipment.package.members),
-                "configurations": [
-                    {"backend": r.backend, "trial": r.number, "weight": w} for r, w in outcome.parts
-                ],
-            },
-            "estimate": {
-                **_without(outcome.estimate, "warnings"),
-                "cv_fresh": outcome.cv_fresh,
-                "cv_corrected": corrected.value,
-                "cv_corrected_low": corrected.low,
-                "cv_corrected_high": corrected.high,
-                "looks": looks + bool(len(self.plan.split.holdout)),
-            },
-            "model": dict.fromkeys(("name", "version", "uri", "alias")),
-            "searched": {name: list(space.searched) for name, space in self.plan.resolved.items()},
-            "seconds": {"total": self._elapsed(), **times, "refit": self._elapsed() - sum(times.values())},
-        }
-        clean: dict[str, Any] = plain(report)
-        return clean
 
-
-def _without(record: Any, *names: str) -> dict[str, Any]:
-    return {key: value for key, value in vars(record).items() if key not in names}
-
-
-def _parent_metrics(outcome: Outcome, report: Mapping[str, Any]) -> dict[str, float]:
-    judged, corrected, name = outcome.estimate, outcome.corrected, outcome.estimate.metric
-    counts = {f"trials_{key}": float(value) for key, value in report["trials"].items()}
-    return counts | {
-        f"holdout_{name}": judged.holdout,
-        f"holdout_{name}_low": judged.holdout_low,
-        f"holdout_{name}_high": judged.holdout_high,
-        f"nested_{name}": judged.nested,
-        f"nested_{name}_low": judged.nested_low,
-        f"nested_{name}_high": judged.nested_high,
-        f"cv_{name}": judged.cv,
-        f"cv_{name}_se": outcome.winner.result.cv_se,
-        f"cv_fresh_{name}": outcome.cv_fresh,
-        f"cv_corrected_{name}": corrected.value,
-        f"cv_corrected_{name}_low": corrected.low,
-        f"cv_corrected_{name}_high": corrected.high,
-        f"train_{name}": judged.train,
-        "optimism": judged.optimism,
-        f"gap_{name}": judged.gap,
-        "loss": outcome.winner.result.loss,
-    }
+def _artifacts(record: StudyRecord) -> dict[str, str | bytes]:
+    """The record, the report and its figures, by path."""
+    drawn = {f"figures/{name}": content for name, content in figures(record).items()}
+    return {RECORD: record.to_json(), "report.html": render(record), **drawn}

@@ -87,6 +87,8 @@ def describe_result(result: Mapping[str, Any], look: str = "") -> str:
     if best:
         line = params_line(best["params"], _searched(result, best["backend"]))
         rows.append(("winner", f"{best['backend']} with {line}"))
+    if result.get("final"):
+        rows.append(("shipped", _shipped(result["final"])))
     rows += _estimate_rows(result.get("estimate") or {}, best)
     if model.get("name"):
         alias = f", alias '{model['alias']}'" if model.get("alias") else ""
@@ -95,6 +97,19 @@ def describe_result(result: Mapping[str, Any], look: str = "") -> str:
     if look:
         rows.append(("look", look))
     return _opening(result) + "\n\n" + aligned(rows) + (_how_to_load(model) if model.get("name") else "")
+
+
+def _shipped(final: Mapping[str, Any]) -> str:
+    """What the registered model is made of."""
+    parts = final.get("configurations") or []
+    models = counted(final.get("models") or 1, "model")
+    if final.get("kind") == "blend":
+        shown = ", ".join(f"{p['backend']} #{p['trial']} {p['weight']:.0%}" for p in parts[:6])
+        more = f" and {len(parts) - 6} more" if len(parts) > 6 else ""
+        return f"a blend of {models}: {shown}{more}"
+    if final.get("kind") == "bag":
+        return f"a bag: the mean of the winner's {models} from fresh folds"
+    return "one model, fitted on all rows of the search"
 
 
 def _opening(result: Mapping[str, Any]) -> str:
@@ -133,6 +148,10 @@ def _estimate_rows(estimate: Mapping[str, Any], best: Mapping[str, Any]) -> list
             else "shows no sign of flattering itself"
         )
         rows.append(("in the search", f"its own {metric} was {number(cv)}: the search {by}"))
+    if _finite(estimate.get("cv_corrected")):
+        ends = f"{number(estimate.get('cv_corrected_low'))} to {number(estimate.get('cv_corrected_high'))}"
+        told = f"{number(estimate['cv_corrected'])} ({ends}) once corrected for having chosen the best trial"
+        rows.append(("", told))
     if gap is not None and _finite(gap):
         than = f"{number(abs(gap))} {'better' if gap > 0 else 'worse'}"
         rows.append(("overfit", f"the winner is {than} on its training rows than on new ones"))

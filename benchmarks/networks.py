@@ -50,6 +50,18 @@ def quantiles(train, X):
     return out
 
 
+def periodic(sigma, number=8):
+    """Sines and cosines of every number at random frequencies beside it (Gorishniy et al. 2022, theirs learned)."""
+
+    def change(train, X):
+        which = [j for j in range(train.shape[1]) if len(np.unique(train[:, j])) >= FEWEST]
+        frequencies = np.random.default_rng(0).normal(0, sigma, (len(which), number))
+        turns = (2 * np.pi * X[:, which, None] * frequencies).reshape(len(X), -1)
+        return np.hstack([X, np.sin(turns), np.cos(turns)]).astype(np.float32)
+
+    return change
+
+
 VARIANTS = {
     "base": ({}, None),
     "gelu": ({"activation": "gelu"}, None),
@@ -60,8 +72,17 @@ VARIANTS = {
     "256-128": ({"hidden": "256-128"}, None),
     "128-128-64": ({"hidden": "128-128-64"}, None),
     "quantiles": ({}, quantiles),
+    "128-128": ({"hidden": "128-128"}, None),
+    "128-128-128": ({"hidden": "128-128-128"}, None),
+    "residual 128-128": ({"hidden": "128-128", "residual": True}, None),
+    "residual 128-64-64": ({"hidden": "128-64-64", "residual": True}, None),
+    "residual 128-128, batch_norm": ({"hidden": "128-128", "residual": True, "batch_norm": True}, None),
+    "bins 8, residual 128-128": ({"bins": 8, "hidden": "128-128", "residual": True}, None),
+    "residual 128-128-128": ({"hidden": "128-128-128", "residual": True}, None),
     "bins 8": ({"bins": 8}, None),
     "bins 16": ({"bins": 16}, None),
+    "periodic 0.1": ({}, periodic(0.1)),
+    "periodic 0.5": ({}, periodic(0.5)),
     "bins 8, gelu": ({"bins": 8, "activation": "gelu"}, None),
 }
 

@@ -24,18 +24,21 @@ import pandas as pd
 
 from autoreg.executor import SerialExecutor
 from autoreg.finals import run_finals
-from autoreg.findings import default_numbers
 from autoreg.ledger import History, MemoryLedger
 from autoreg.metrics import loss_rows
+from autoreg.outcome import default_numbers
 from autoreg.planning import plan
+from autoreg.racing import Judge
 from autoreg.search import Arm, Search
 from autoreg.selection import Cut, choose, decide
-from autoreg.shipping import configuration, ship
+from autoreg.serving import Package
+from autoreg.shipping import Shipment, configuration, refit, ship
 from autoreg.space import Proposer
 from autoreg.spec import parse_study
 
 SETS = ("heart", "blood-transfusion", "australian", "credit-g", "vehicle", "titanic", "concrete", "wine_quality_red", "kc1",
         "segment", "abalone", "phoneme", "telco_churn", "sick", "california_housing", "adult")  # fmt: skip
+COPIES = {"sklearn": 1, "xgboost": 3, "keras": 5}
 
 
 class Silent:
@@ -59,8 +62,12 @@ def searched(planned):
         name: Arm(backend, Proposer(planned.resolved[name], spec.sampler, spec.seed, name))
         for name, backend in planned.backends.items()
     }
+    problem = planned.problem
+    judge = Judge(problem.table.task, problem.row_losses, problem.weight, problem.table.group)
     executor = SerialExecutor(planned.problem, planned.backends, lambda: True)
-    return Search(spec, planned.block, arms, executor, ledger, History(), lambda: np.inf, Silent()).run()
+    return Search(
+        spec, planned.block, arms, executor, ledger, History(), lambda: np.inf, Silent(), judge
+    ).run()
 
 
 def contenders(planned, records):
@@ -84,10 +91,23 @@ def contenders(planned, records):
     yield "(d) bag of best", ship(planned, best, finals, as_("bag"))
     yield "(e) blend of bags", ship(planned, best, finals, as_("blend", blended(found)))
     yield f"auto: {auto.kind}", ship(planned, best, finals, auto)
+    yield "(g) copies of best", copies(planned, finals, {auto.winner: 1.0})
+    weights = {i: w for i, w in enumerate(blended(found)) if w > 0}
+    yield "(h) blend of copies", copies(planned, finals, weights)
     for number in default_numbers(planned, records):
         record = next(r for r in records if r.number == number)
         if record.result.state == "complete":
             yield f"(f) default {record.backend}", ship(planned, record, None, None)
+
+
+def copies(planned, finals, weights):
+    """Configurations fitted again on all rows, the random ones under several seeds."""
+    chains = []
+    for i, weight in weights.items():
+        number = COPIES[finals.records[i].backend]
+        chains += [refit(planned, finals.records[i], finals, c, weight / number) for c in range(number)]
+    table = planned.table
+    return Shipment(Package(chains, table.task, table.classes, list(table.features.columns)), 0)
 
 
 def blended(found):
@@ -112,7 +132,7 @@ def cell(folder, row, seed, given):
     if planned.table.task == "regression":
         keep, truth = target.notna(), target
     else:
-        codes = {str(c): i for i, c in enumerate(planned.table.classes)}
+        codes = {spelled(c): i for i, c in enumerate(planned.table.classes)}
         truth = target.map(lambda v: codes.get(spelled(v)))
         keep = truth.notna()
     frame, truth = test[keep.to_numpy()].drop(columns=row.target), truth[keep].to_numpy(float)
@@ -139,7 +159,10 @@ def measure(given):
         for name in given.sets:
             if (name, seed) in known:
                 continue
-            rows = [(name, seed, c, loss, round(s, 1)) for c, loss, s in cell(given.folder, index.loc[name], seed, given)]
+            rows = [
+                (name, seed, c, loss, round(s, 1))
+                for c, loss, s in cell(given.folder, index.loc[name], seed, given)
+            ]
             new = not given.out.exists()
             with given.out.open("a", newline="") as file:
                 writer = csv.writer(file)
@@ -163,13 +186,17 @@ def summary(path):
         by_set = ratio[c].groupby("set").mean()
         r, se = regret[c].mean(), regret[c].groupby("set").mean().sem()
         wins = (ratio[c] < -1e-3).sum(), (ratio[c].abs() <= 1e-3).sum(), (ratio[c] > 1e-3).sum()
-        print(f"{c:22} {r:8.3f} {se:7.3f} {np.expm1(by_set.mean()):+9.2%} {by_set.sem():7.2%}  {'/'.join(map(str, wins))}")
+        print(
+            f"{c:22} {r:8.3f} {se:7.3f} {np.expm1(by_set.mean()):+9.2%} {by_set.sem():7.2%}  {'/'.join(map(str, wins))}"
+        )
     kinds = pd.read_csv(path).contender
     print("auto shipped:", dict(kinds[kinds.str.startswith("auto")].value_counts()))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder")
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--seeds", type=int, default=2)

@@ -7,6 +7,7 @@ from autoreg.executor import SerialExecutor
 from autoreg.ledger import History, MemoryLedger
 from autoreg.metrics import METRICS
 from autoreg.planning import plan
+from autoreg.racing import Judge
 from autoreg.search import Arm, Search
 from autoreg.selection import Evidence
 from autoreg.space import Proposer
@@ -77,5 +78,9 @@ def searched(parsed, frame=None):
         for name, backend in planned.backends.items()
     }
     executor = SerialExecutor(planned.problem, planned.backends, lambda: True)
-    search = Search(spec, planned.block, arms, executor, ledger, History(), lambda: np.inf, Silent())
+    problem = planned.problem
+    judge = Judge(problem.table.task, problem.row_losses, problem.weight, problem.table.group)
+    search = Search(
+        spec, planned.block, arms, executor, ledger, History(), lambda: np.inf, Silent(), judge
+    )
     return planned, search.run(), ledger

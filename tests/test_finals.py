@@ -11,7 +11,7 @@ import autoreg.tuner
 from autoreg import tune
 from autoreg.backends import FitFailure
 from autoreg.finals import run_finals
-from autoreg.findings import default_numbers
+from autoreg.outcome import default_numbers
 from autoreg.selection import shortlist
 from autoreg.shipping import configuration
 from autoreg.trial import OutOfTime

@@ -7,8 +7,8 @@ import pytest
 from evidence_data import evidence_of, frame_of, searched, study, two
 
 from autoreg import tune
-from autoreg.findings import correct, default_numbers, resampled_together
 from autoreg.metrics import METRICS, log_loss_rows
+from autoreg.outcome import correct, default_numbers, resampled_together
 from autoreg.planning import plan
 from autoreg.selection import complete, decide
 from autoreg.trial import State, TrialRecord, TrialResult

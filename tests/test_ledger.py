@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 from autoreg.errors import Busy
+from autoreg.ledger import MlflowLedger
 from autoreg.ledger.contract import StudyHeader
 from autoreg.ledger.lock import study_lock
 from autoreg.ledger.runs import load_predictions, pack, save_arrays, thin, trial_metrics, trial_params, unpack
 from autoreg.ledger.writer import Writer
 from autoreg.metrics import METRICS
 from autoreg.tracking import canonical
-from autoreg.trial import CANONICAL, State, TrialRecord, TrialResult
+from autoreg.trial import CANONICAL, Extension, State, TrialRecord, TrialResult
 
 RESULT = TrialResult(
     State.COMPLETE,
@@ -104,3 +105,17 @@ def test_a_store_has_one_name_from_whatever_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert canonical("sqlite:///mlflow.db") == canonical(f"sqlite:///{tmp_path}/mlflow.db")
     assert canonical("http://127.0.0.1:5000") == "http://127.0.0.1:5000"
+
+
+def test_drops_and_extensions_are_read_back_from_the_store(store):
+    header = StudyHeader("s", "d", METRICS["log_loss"], np.arange(2), (2, 2))
+    first = MlflowLedger()
+    assert first.begin(header).extensions == []
+    # As many as a study can come to: two at each end of four ranges of three backends.
+    many = [
+        Extension(10_000 + i, "sklearn", "min_child_weight", 0.1 / 3 * 1e-5, 2e3 / 3 + i) for i in range(48)
+    ]
+    first.drop({"xgboost": 64})
+    first.extend(many)
+    again = MlflowLedger().begin(header)
+    assert (again.drops, again.extensions) == ({"xgboost": 64}, many)

@@ -70,6 +70,17 @@ def test_the_same_seed_gives_the_same_result_and_another_seed_another():
     assert not np.array_equal(a, c)
 
 
+def test_the_unit_of_a_target_changes_nothing_but_the_unit_of_the_predictions():
+    data = encoded("regression")
+    unit = 2.0**600  # whose square is beyond float64
+    parts = [Part(p.X, p.y * unit) for p in (data.train, data.stop, data.score)]
+    far = Encoded(*parts, data.columns, data.levels, "regression", 0)
+    a, b = BACKEND.fit([FitJob(params("regression", epochs=3), d, 0) for d in (data, far)])
+    np.testing.assert_allclose(
+        a.member.predict(data.score.X) * unit, b.member.predict(data.score.X), rtol=1e-6
+    )
+
+
 def test_rounds_are_trained_exactly_and_a_missing_stop_part_means_the_cap():
     data, alone = encoded("binary"), encoded("binary", stop=False)
     first, second = BACKEND.fit([FitJob(params(), data, 0, rounds=4), FitJob(params(epochs=3), alone, 0)])
@@ -153,6 +164,11 @@ def test_work_shrinks_with_rows():
         ({"dropout": 1.0}, "search.keras.dropout: expected"),
         ({"batch_norm": True, "layer_norm": Choice((False, True))}, "keep one of them"),
         ({"bins": 65}, "search.keras.bins: expected"),
+        (
+            {"residual": True},
+            "search.keras.residual: expected search.keras.hidden with two layers of one width",
+        ),
+        ({"residual": "yes"}, "search.keras.residual: expected one of False, True"),
         ({"dropuot": 0.1}, "did you mean 'dropout'?"),
     ],
 )
@@ -160,6 +176,14 @@ def test_what_cannot_be_done_is_refused_in_words(space, says):
     with pytest.raises(StudyError) as error:
         BACKEND.check(space, "binary")
     assert says in str(error.value)
+
+
+def test_residual_is_on_only_where_it_adds_something():
+    BACKEND.check({"residual": Choice((False, True)), "hidden": Choice(("64-32", "64-64"))}, "binary")
+    found = [
+        effective_params({**PLAIN, "residual": True, "hidden": h})["residual"] for h in ("64-32", "64-64")
+    ]
+    assert found == [False, True]
 
 
 def test_accuracy_and_smoothing_need_classes():

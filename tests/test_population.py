@@ -75,6 +75,8 @@ SETTINGS = [
     ("regression", {"activation": "tanh-selu"}, True, MIXES),
     ("binary", {"batch_norm": True}, True, MIXES),
     ("multiclass", {"layer_norm": True, "activation": "gelu"}, False, MIXES),
+    ("multiclass", {"residual": True, "hidden": "9-9-9-5"}, True, MIXES),
+    ("binary", {"residual": True, "hidden": "6-6", "batch_norm": True}, False, MIXES),
 ]
 
 
@@ -106,6 +108,19 @@ def test_every_member_follows_its_own_keras_model(task, more, weighted, kinds):
     for i, entry in enumerate(entries):
         for ours, theirs in zip(got[i], by_keras(entry, rows, i, batches), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-4, err_msg=str(entry.job.params))
+
+
+def test_a_residual_layer_adds_its_input_where_the_widths_agree():
+    given = {**SMALL, "hidden": "4-4-3-3", "residual": True}
+    entry = population.new_entry(FitJob(given, fold(), 0), effective_params(given))
+    assert [entry.shape.adds(i) for i in range(5)] == [False, True, False, True, False]
+    weights = [np.zeros_like(w) for w in initial_weights(entry.shape, 0)]
+    weights[0], weights[4], weights[8] = (np.eye(*weights[i].shape, dtype="f") for i in (0, 4, 8))
+    X = np.abs(fold().train.X)
+    logit = build_model(entry.shape, entry.recipe, weights)(X).numpy()[
+        :, 0
+    ]  # the layers that add are 0 themselves
+    np.testing.assert_allclose(logit, X[:, 0], rtol=1e-6)
 
 
 def test_an_epoch_visits_each_training_row_of_a_member_once():
@@ -222,6 +237,8 @@ def test_early_stopping_can_watch_the_accuracy():
     ("norm", "activation"),
     [
         ({}, "relu-elu"),
+        ({"hidden": "8-8", "residual": True}, "relu"),
+        ({"hidden": "8-8", "residual": True, "batch_norm": True}, "tanh-selu"),
         ({}, "gelu-silu"),
         ({"batch_norm": True}, "selu-relu"),
         ({"layer_norm": True}, "tanh-sigmoid"),

@@ -43,18 +43,20 @@ def floats(rng, *shape):
     return tf.constant(rng.uniform(size=shape).astype(np.float32))
 
 
+@pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
-def test_the_gradient_written_by_hand_is_that_of_the_tape(activation, norm):
+def test_the_gradient_written_by_hand_is_that_of_the_tape(activation, norm, residual):
     rng = np.random.default_rng(3)
     task, outputs = ("multiclass", 4) if norm == "none" else ("binary", 1)
     parts = frozenset({"dropout", "input_dropout", "activity", "smoothing"})
-    key = Key(Shape(5, (6, 4), (activation,) * 2, norm, outputs), task, "adam", parts)
+    hidden = (6, 6) if residual else (6, 4)
+    key = Key(Shape(5, hidden, (activation,) * 2, norm, outputs, residual), task, "adam", parts)
     own = stack_recipes([regularized(m) for m in range(3)], [0] * 3, [0] * 3, [1] * 3, [True] * 3)
     batch, share = random_batch(outputs, np.array([16, 11, 14], np.float32), rng)
     keeps, lifts = [own.input_keep, own.keep, own.keep], [own.input_lift, own.lift, own.lift]
     masks = [
-        tf.floor(floats(rng, 3, 16, n) + k[:, None, None]) for n, k in zip((5, 6, 4), keeps, strict=True)
+        tf.floor(floats(rng, 3, 16, n) + k[:, None, None]) for n, k in zip((5, *hidden), keeps, strict=True)
     ]
     x = (floats(rng, 3, 16, 5) * 4 - 2) * masks[0]
     trained = {n: v for n, v in random_values(key, 3, rng).items() if n[0] not in ("mean", "variance")}
@@ -72,6 +74,20 @@ def test_the_gradient_written_by_hand_is_that_of_the_tape(activation, norm):
     assert set(ours) == set(theirs)
     for name, gradient in ours.items():
         np.testing.assert_allclose(gradient, theirs[name], atol=2e-5, rtol=2e-4, err_msg=str(name))
+
+
+def test_a_skip_past_a_dropout_adds_what_was_dropped_out_and_scaled():
+    rng = np.random.default_rng(4)
+    key = Key(Shape(5, (6, 6), ("relu", "relu"), "none", 1, True), "binary", "adam", frozenset({"dropout"}))
+    value = random_values(key, 1, rng)
+    masks = [tf.floor(floats(rng, 1, 16, 6) + 0.6) for _ in range(2)]
+    x = floats(rng, 1, 16, 5) - 0.5
+    lifted = {n: v / 0.6 if n[0] == "kernel" and n[1] else v for n, v in value.items()}
+    w = {n: v[0].numpy() for n, v in value.items()}
+    first = np.maximum(x[0] @ w["kernel", 0] + w["bias", 0], 0) * masks[0][0] / 0.6
+    second = first + np.maximum(first @ w["kernel", 1] + w["bias", 1], 0) * masks[1][0] / 0.6
+    got = forward(key, lifted, x, masks, Batches(None, None, None, tf.constant([16.0])))[1]
+    np.testing.assert_allclose(got[0], second @ w["kernel", 2] + w["bias", 2], rtol=1e-4, atol=1e-4)
 
 
 def smooth_loss(task, z, y, smoothing):

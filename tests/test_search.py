@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from autoreg.executor import SerialExecutor
-from autoreg.ledger import History, MemoryLedger
+from autoreg.header import study_header
+from autoreg.ledger import History, MemoryLedger, MlflowLedger
 from autoreg.planning import plan
+from autoreg.racing import Judge
 from autoreg.search import Arm, Search
 from autoreg.space import Proposer
 from autoreg.spec import parse_study
@@ -62,6 +64,7 @@ def search(
         history or History(),
         time_left,
         watch or Silent(),
+        Judge(planned.table.task, planned.problem.row_losses),
     )
 
 
@@ -249,3 +252,205 @@ def test_out_of_time_inside_a_trial_leaves_no_trace(planned):
     records = search(planned, executor=late, ledger=ledger).run()
     assert [r.number for r in records] == [0, 1, 2, 3]
     assert set(ledger.history.records) == {0, 1, 2, 3}
+
+
+# -- the race, and ranges that grow --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def contest():
+    """Boosting of two tiny steps cannot win; the linear models' range is far too strong for this table."""
+    return plan(
+        parse_study(
+            {
+                "name": "contest",
+                "data": {"source": "sklearn:load_iris", "target": "target"},
+                "split": {"folds": 3},
+                "search": {
+                    "backends": ["sklearn", "xgboost"],
+                    "trials": 60,
+                    "block": 4,
+                    "lookahead": 6,
+                    "sklearn": {
+                        "penalty": "l2",
+                        "alpha": {"low": 0.3, "high": 3.0, "log": True, "extend": True},
+                    },
+                    "xgboost": {"rounds": 2, "eta": {"low": 0.01, "high": 0.05, "log": True}},
+                },
+            }
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(contest):
+    ledger, watch = MemoryLedger(), Silent()
+    running = search(contest, ledger=ledger, watch=watch)
+    return running, running.run(), ledger, watch
+
+
+def test_the_worse_backend_leaves_and_the_other_gets_its_trials(undisturbed):
+    running, records, ledger, watch = undisturbed
+    number = running.drops["xgboost"]
+    assert list(running.drops) == ["xgboost"]
+    assert ledger.history.drops == running.drops
+    assert len(records) == 60
+    assert {r.backend for r in records if r.number >= number} == {"sklearn"}
+    told = [r for r in records if r.number <= number - 6]
+    assert all([r.backend for r in told].count(name) >= 15 for name in running.arms)
+    (words,) = [w for w in watch.said if "probability" in w]
+    assert words.startswith("xgboost: its best loss is ")
+    assert " of sklearn, worse with probability > 0.99" in words
+
+
+def test_a_crowded_range_grows_and_the_search_goes_there(undisturbed):
+    running, records, ledger, watch = undisturbed
+    first = running.extensions[0]
+    assert (first.backend, first.name, first.high) == ("sklearn", "alpha", 3.0)
+    assert first.low == pytest.approx(0.03)
+    assert ledger.history.extensions == running.extensions
+    assert 1 <= len(running.extensions) <= 2
+    asked = [(r.number, r.result.params["alpha"]) for r in records if r.backend == "sklearn"]
+    assert all(0.3 <= a <= 3.0 for n, a in asked[1:] if n < first.number and a)
+    assert any(0 < a < 0.3 for n, a in asked if n >= first.number)
+    assert running.spaces["sklearn"].dimensions["alpha"].low == running.extensions[-1].low
+    assert contains(watch.said, "search.sklearn.alpha", "lower end 0.3", "searched from 0.03 to 3")
+
+
+def contains(said, *parts):
+    return any(all(part in words for part in parts) for words in said)
+
+
+class Killed(Exception):
+    pass
+
+
+class Stopping(SerialExecutor):
+    """Is killed when a trial is to be run."""
+
+    def __init__(self, planned, number):
+        super().__init__(planned.problem, planned.backends, lambda: True)
+        self.number = number
+
+    def wait(self):
+        if self.number in self.queue[0].numbers:
+            raise Killed
+        return super().wait()
+
+
+def test_a_search_killed_again_and_again_has_the_same_trials_drops_and_ranges(contest, undisturbed):
+    running, records, whole, _ = undisturbed
+    turns = {e.number for e in running.extensions} | set(running.drops.values())
+    stops = sorted({n + d for n in turns for d in (-6, -1, 0, 1)} | {30})
+    ledger = MemoryLedger()
+    for stop in stops:
+        with pytest.raises(Killed):
+            search(contest, ledger=ledger, history=ledger.begin(None), executor=Stopping(contest, stop)).run()
+    assert sorted(ledger.history.records) == list(range(stops[-1]))
+    last = search(contest, ledger=ledger, history=ledger.begin(None))
+    assert told(last.run()) == told(records)
+    assert (last.drops, last.extensions) == (
+        running.drops,
+        running.extensions,
+    )
+    assert last.spaces == running.spaces
+    assert ledger.history.extensions == whole.history.extensions
+
+
+@pytest.fixture(scope="module")
+def pinned(contest):
+    """The same contest, the linear models' range as the user gave it."""
+    linear = contest.resolved["sklearn"]
+    given = replace(linear.dimensions["alpha"], extend=False)
+    space = replace(linear, dimensions={**linear.dimensions, "alpha": given})
+    return replace(contest, resolved={**contest.resolved, "sklearn": space})
+
+
+def test_what_the_ledger_holds_is_not_decided_anew(contest, pinned):
+    """Trials that were run without a race and within their range are taken as they are."""
+    ledger, watch = MemoryLedger(), Silent()
+    records = search(pinned, ledger=ledger, race=False).run()
+    again = search(contest, history=History(dict(ledger.history.records)), watch=watch)
+    assert told(again.run()) == told(records)
+    assert (again.drops, again.extensions, watch.said) == ({}, [], [])
+
+
+def test_a_hole_where_a_range_has_grown_is_filled_with_the_same_trials(contest, undisturbed):
+    running, records, ledger, _ = undisturbed
+    begun = running.extensions[0].number
+    kept = {n: r for n, r in ledger.history.records.items() if not begun <= n < begun + 4}
+    history = History(kept, dict(running.drops), extensions=list(running.extensions))
+    assert told(search(contest, history=history).run()) == told(records)
+
+
+@pytest.mark.slow
+def test_a_study_resumed_from_the_store_decides_as_an_undisturbed_one(contest, undisturbed, store):
+    """Killed just before the drop: the two best trials' predictions come back from their runs."""
+    running, records, _, _ = undisturbed
+    killed, again = MlflowLedger(), MlflowLedger()
+    history, stop = killed.begin(study_header(contest, False)), running.drops["xgboost"] - 1
+    with pytest.raises(Killed):
+        search(contest, ledger=killed, history=history, executor=Stopping(contest, stop)).run()
+    killed.abandon("KILLED")
+    history = again.begin(study_header(contest, False))
+    assert sorted(history.records) == list(range(stop))
+    assert history.extensions
+    last = search(contest, ledger=again, history=history)
+    assert told(last.run()) == told(records)
+    assert (last.drops, last.extensions) == (running.drops, running.extensions)
+
+
+def test_without_a_race_nobody_leaves(contest):
+    running = search(contest, race=False)
+    assert [r.backend for r in running.run()].count("xgboost") == 28
+    assert running.drops == {}
+
+
+def test_a_range_of_the_study_stays_as_it_was_given_and_that_is_said_once(pinned):
+    watch = Silent()
+    running = search(pinned, watch=watch)
+    records = running.run()
+    assert len(records) == 60
+    assert running.extensions == []
+    alphas = [r.result.params["alpha"] for r in records[1:] if r.backend == "sklearn"]
+    assert all(a == 0 or 0.3 <= a <= 3.0 for a in alphas)
+    wanted = (
+        "search.sklearn.alpha: the best trials crowd the lower end 0.3 of your range; "
+        "extend = true lets the search go further"
+    )
+    assert watch.said.count(wanted) == 1
+
+
+def test_a_backend_that_never_completes_a_trial_leaves(planned):
+    class Failing(SerialExecutor):
+        def wait(self):
+            done = super().wait()
+            if done.work.backend == "sklearn":
+                return done
+            failed = [TrialResult(State.FAILED, c.params, reason="diverged") for c in done.work.candidates]
+            return type(done)(done.work, failed, done.started, done.ended)
+
+    watch = Silent()
+    failing = Failing(planned.problem, planned.backends, lambda: True)
+    records = search(planned, executor=failing, trials=44, watch=watch).run()
+    assert 15 <= [r.backend for r in records].count("xgboost") < 22
+    assert contains(watch.said, "xgboost: none of its", "trials completed")
+
+
+def test_a_backend_with_nothing_left_to_try_neither_loses_nor_holds_up_the_race(contest):
+    """Two configurations of the linear models are tried whole; boosting, alone then, goes on though it is worse."""
+    running = search(contest)
+    arm = running.arms["sklearn"]
+    arm.proposer._list = [dict(contest.defaults["sklearn"]) for _ in range(2)]
+    records = running.run()
+    assert running.drops == {}
+    assert [r.backend for r in records].count("xgboost") == 58
+
+
+def test_nobody_leaves_for_one_that_has_not_use_for_all_the_trials(contest):
+    """Of 26 settings of the linear models some are left when boosting is known to be worse."""
+    few = {"penalty": "l2", "l1_ratio": 0.5, "alpha": [0.01 * 1.2**i for i in range(26)]}
+    running = search(plan(contest.study.updated(search={"sklearn": few})))
+    records = running.run()
+    assert running.arms["sklearn"].left == 0
+    assert [r.backend for r in records].count("xgboost") == 34

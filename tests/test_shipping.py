@@ -9,8 +9,8 @@ from evidence_data import Silent, frame_of, searched, study
 
 from autoreg import tune
 from autoreg.finals import run_finals
-from autoreg.findings import default_numbers
 from autoreg.metrics import METRICS
+from autoreg.outcome import default_numbers
 from autoreg.planning import plan
 from autoreg.serving import Package, sharpened, shifted
 from autoreg.shipping import configuration
@@ -146,4 +146,4 @@ def test_stages_are_told_in_their_order():
 
     listener = Listener()
     tune(study(backends=["sklearn"], trials=1), frame_of("regression"), tracking="off", watch=listener)
-    assert listener.stages == ["data", "search", "finalists", "refit", "holdout", "report", "register"]
+    assert listener.stages == ["data", "search", "finalists", "refit", "holdout", "report"]

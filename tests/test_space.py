@@ -125,3 +125,81 @@ def test_an_unknown_name_is_refused_with_the_nearest():
 
 def test_seeds_differ_by_every_part():
     assert len({derive_seed(s, b, n) for s in range(3) for b in "ab" for n in range(50)}) == 300
+
+
+def proposed(proposer, numbers):
+    """Ask and tell; the loss falls with the learning step, every fifth trial is pruned, every seventh fails."""
+    asked = []
+    for n in numbers:
+        asked.append(proposer.ask(n))
+        loss = 1.0 - math.log10(float(asked[-1].params["eta"]))
+        state = State.FAILED if n % 7 == 6 else State.PRUNED if n % 5 == 4 else State.COMPLETE
+        proposer.tell(asked[-1], TrialResult(state, {}, loss=loss, fold_losses=(loss, loss)))
+    return asked
+
+
+GAMMA = Range(0.05, 0.5, log=True, off=True, extend=True)
+
+
+def test_a_wider_space_holds_the_former_trials_with_the_same_meaning():
+    proposer = Proposer(space({"gamma": GAMMA}), "tpe", 0, "xgboost")
+    asked = proposed(proposer, range(20))
+    before = proposer.study.get_trials()
+    proposer.widen({"gamma": (0.005, 0.5)})
+    after = proposer.study.get_trials()
+    assert [(t.number, t.state, t.values, t.intermediate_values) for t in before] == [
+        (t.number, t.state, t.values, t.intermediate_values) for t in after
+    ]
+    assert [proposer.space.decode(t.params) for t in after] == [a.params for a in asked[1:]]
+    assert sum(a.params["gamma"] == 0 for a in asked) > 2
+    values = [a.params["gamma"] for a in proposed(proposer, range(20, 70))]
+    assert all(v == 0 or 0.005 <= v <= 0.5 for v in values)
+    assert any(0 < v < 0.05 for v in values)
+    assert 0 in values
+
+
+def test_trials_that_are_under_way_are_told_in_the_wider_space():
+    proposer = Proposer(space({"gamma": GAMMA}), "tpe", 0, "xgboost")
+    proposed(proposer, range(5))
+    late = [proposer.ask(n) for n in (5, 6, 7)]
+    proposer.widen({"gamma": (0.05, 5.0)})
+    assert [t.state.name for t in proposer.study.trials[-3:]] == ["RUNNING"] * 3
+    for n, (asked, state) in enumerate(zip(late, (State.COMPLETE, State.PRUNED, State.FAILED), strict=True)):
+        proposer.tell(asked, TrialResult(state, {}, loss=float(n), fold_losses=(1.0, 2.0)))
+    assert [t.state.name for t in proposer.study.trials[-3:]] == ["COMPLETE", "PRUNED", "FAIL"]
+    assert [t.value for t in proposer.study.trials[-3:-1]] == [0.0, 1.0]
+
+
+def test_proposals_after_a_widening_depend_on_nothing_else_either():
+    def run(recorded):
+        proposer, out = Proposer(space({"gamma": GAMMA}), "tpe", 3, "xgboost"), []
+        for n in range(40):
+            if n == 15:
+                proposer.widen({"gamma": (0.005, 0.5), "eta": (space().dimensions["eta"].low, 1.0)})
+            asked = proposer.ask(n, recorded.get(n))
+            proposer.tell(
+                asked, TrialResult(State.COMPLETE, {}, loss=abs(float(asked.params["gamma"]) - 0.02))
+            )
+            out.append(asked)
+        return out
+
+    whole = run({})
+    for kept in (10, 16, 30):
+        again = run({n: a.coded for n, a in enumerate(whole[:kept])})
+        assert [a.params for a in again] == [a.params for a in whole]
+
+
+def test_built_in_ranges_may_be_extended_and_those_of_the_study_when_it_says_so():
+    built_in = space().dimensions
+    assert {n for n, d in built_in.items() if isinstance(d, Range) and d.extend} == {
+        "alpha",
+        "eta",
+        "gamma",
+        "min_child_weight",
+    }
+    given = space(
+        {"alpha": Range(0.1, 1.0, log=True), "eta": Range(0.1, 0.3, log=True, extend=True)}
+    ).dimensions
+    assert (given["alpha"].extend, given["eta"].extend) == (False, True)
+    with pytest.raises(StudyError, match=r"search\.xgboost\.patience: extend.*whole numbers"):
+        space({"patience": Range(5, 10, log=True, extend=True)})

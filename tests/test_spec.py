@@ -50,6 +50,7 @@ def test_a_value_fixes_a_list_chooses_a_table_is_a_range(study_file):
         ('[search.keras]\ndropout = {low = "a", high = 0.1}\n', "search.keras.dropout.low"),
         ("[search.keras]\ndropout = {low = 0.1, hihg = 0.2}\n", "did you mean 'high'"),
         ("[search.keras]\ndropout = []\n", "at least one"),
+        ("[search.keras]\nalpha = {low = 0.1, high = 1.0, extend = true}\n", "log = true"),
     ],
 )
 def test_each_mistake_is_one_clear_line(study_file, more, words):

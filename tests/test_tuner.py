@@ -92,7 +92,7 @@ def test_a_study_from_table_to_alias(store):
     assert estimate["holdout_low"] <= estimate["holdout"] <= estimate["holdout_high"]
     version = store.get_model_version_by_alias("cancer", "champion")
     assert str(version.version) == result["model"]["version"]
-    assert "Expect log_loss between" in version.description
+    assert "Expect a log loss of" in version.description
 
 
 def test_the_registered_model_predicts_raw_rows_as_in_process(store):

@@ -1,4 +1,4 @@
-"""What the linear and the boosted backend share: rows that count, base rates, target scale, threads."""
+"""What the backends share: rows that count, base rates, target scale, threads."""
 
 from __future__ import annotations
 

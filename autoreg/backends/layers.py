@@ -36,6 +36,8 @@ class Shape:
         One of ``NORMS``, before the activation of each hidden layer.
     outputs : int
         Logits, or 1 standardised value.
+    residual : bool
+        Whether a hidden layer as wide as the one before adds that one's output to its own.
     """
 
     columns: int
@@ -43,12 +45,21 @@ class Shape:
     activations: tuple[str, ...]
     norm: str
     outputs: int
+    residual: bool = False
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
         """(inputs, units) of every dense layer, the output layer last."""
         units = (self.columns, *self.hidden, self.outputs)
         return tuple(pairwise(units))
+
+    def adds(self, i: int) -> bool:
+        """Whether hidden layer ``i`` is a residual block, ``x + dropout(activation(norm(dense(x))))``.
+
+        The identity shortcut of He et al. 2016, around one dense layer; the tabular ResNet of Gorishniy et al. 2021 has two
+        a block. The first layer and those that change the width are plain and serve as projections.
+        """
+        return self.residual and 0 < i < len(self.hidden) and self.hidden[i] == self.hidden[i - 1]
 
     def vectors(self, i: int) -> tuple[str, ...]:
         """The vectors of dense layer ``i``, in Keras' order; before a normalization a bias would shift in vain."""
@@ -130,7 +141,8 @@ def read_shape(params: Params, columns: int, outputs: int) -> Shape:
     """The shape that effective parameters ask for."""
     hidden = parse_hidden(params["hidden"])
     norm = "batch" if params["batch_norm"] else "layer" if params["layer_norm"] else "none"
-    return Shape(columns, hidden, parse_activations(params["activation"], len(hidden)), norm, outputs)
+    activations = parse_activations(params["activation"], len(hidden))
+    return Shape(columns, hidden, activations, norm, outputs, bool(params["residual"]))
 
 
 def _layered(value: float, where: Scalar, layers: int) -> tuple[float, ...]:
@@ -191,6 +203,7 @@ def native_names(recipe: Recipe, shape: Shape) -> dict[str, Scalar]:
         "units": "-".join(map(str, shape.hidden)),
         "activation": "-".join(shape.activations),
         "normalization": shape.norm,
+        "residual": shape.residual,
     }
     return {f"keras.{name}": value for name, value in out.items()}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 from autoreg.backends import Fit, FitFailure, FitJob, always
 from autoreg.backends.checks import Limit, check_space
@@ -34,6 +35,7 @@ LIMITS: dict[str, Limit] = {
     "label_smoothing": _SHARE,
     "batch_norm": Limit(choices=(False, True)),
     "layer_norm": Limit(choices=(False, True)),
+    "residual": Limit(choices=(False, True)),
     "bins": Limit(0, 64, integer=True),
     "kernel_l1": _FACTOR,
     "kernel_l2": _FACTOR,
@@ -63,6 +65,7 @@ PLAIN: dict[str, Scalar] = {
     "label_smoothing": 0.0,
     "batch_norm": False,
     "layer_norm": False,
+    "residual": False,
     "bins": 0,
     "kernel_l1": 0.0,
     "kernel_l2": 0.0,
@@ -91,6 +94,7 @@ def epoch_cap(rows: int) -> int:
 def effective_params(params: Params) -> dict[str, Scalar]:
     """What a configuration really asks for: names that have no effect take the value they have in effect."""
     out: dict[str, Scalar] = {**PLAIN, **params}
+    out["residual"] = bool(out["residual"]) and _repeats(parse_hidden(out["hidden"]))
     l1, l2 = float(out["kernel_l1"]), 2 * float(out["kernel_l2"])
     if l1 or l2:  # Keras' own factors replace the canonical names, and here those say the same
         kind = "elasticnet" if l1 and l2 else "l1" if l1 else "l2"
@@ -110,6 +114,7 @@ class NetworkBackend:
         "activation",
         "batch_norm",
         "layer_norm",
+        "residual",
         "bins",
         "optimizer",
         "batch_size",
@@ -141,8 +146,13 @@ class NetworkBackend:
         texts = {name: space[name] for name in ("hidden", "activation") if name in space}
         others = {name: value for name, value in space.items() if name not in texts}
         check_space(self.name, others, LIMITS | {"hidden": _FACTOR, "activation": _FACTOR})
-        layers = _check_hidden(texts.get("hidden", PLAIN["hidden"]))
-        _check_activation(texts.get("activation", PLAIN["activation"]), layers)
+        hidden = _check_hidden(texts.get("hidden", PLAIN["hidden"]))
+        _check_activation(texts.get("activation", PLAIN["activation"]), {len(units) for units in hidden})
+        if True in _values(space.get("residual", False)) and not any(map(_repeats, hidden)):
+            raise StudyError(
+                "search.keras.residual: expected search.keras.hidden with two layers of one width in a row, "
+                f"such as '128-128', found {'-'.join(map(str, hidden[0]))!r}; nothing would be added otherwise"
+            )
         if task == "regression" and "accuracy" in _values(space.get("monitor", "loss")):
             raise StudyError("search.keras.monitor: expected loss for a regression target, found 'accuracy'")
         if task == "regression" and space.get("label_smoothing", 0.0) not in (0, 0.0):
@@ -169,14 +179,19 @@ def _values(dimension: Dimension) -> tuple[Scalar, ...]:
     return dimension.values if isinstance(dimension, Choice) else (dimension,)
 
 
-def _check_hidden(dimension: Dimension) -> set[int]:
-    """The numbers of hidden layers that may be asked for."""
+def _repeats(hidden: tuple[int, ...]) -> bool:
+    """Whether a hidden layer is as wide as the one before, so that it can add its input."""
+    return any(a == b for a, b in pairwise(hidden))
+
+
+def _check_hidden(dimension: Dimension) -> list[tuple[int, ...]]:
+    """The units of the hidden layers that may be asked for."""
     if isinstance(dimension, Range):
         raise StudyError(
             "search.keras.hidden: expected text such as '128-64' or a list of such texts, found a range"
         )
     try:
-        return {len(parse_hidden(value)) for value in _values(dimension)}
+        return [parse_hidden(value) for value in _values(dimension)]
     except ValueError as error:
         raise StudyError(f"search.keras.hidden: {error}") from None
 

@@ -30,9 +30,9 @@ from autoreg.backends.population_stack import (
     new_progress,
     parts_used,
     round_up,
+    scaling,
     stack_recipes,
     stack_rows,
-    target_scale,
 )
 from autoreg.trial import Encoded, OutOfTime, Params, Scalar
 
@@ -72,15 +72,18 @@ class Entry:
             reason = f"the loss became NaN or infinite in epoch {len(self.train)}: the network diverged"
             return FitFailure(reason, self.params, self.seconds)
         task = self.job.data.task
-        curves = {"train_loss": self.train} | ({"stop_loss": self.stop} if self.has_stop else {})
-        scaling = self.scale, self.shift
+        told = {"train_loss": self.train} | ({"stop_loss": self.stop} if self.has_stop else {})
+        with np.errstate(over="ignore"):  # the square of a target beyond 1e154 is infinite, the fit is not
+            curves = {name: np.array(curve) * self.scale * self.scale for name, curve in told.items()}
         return Fit(
-            member=PopulationMember(self.shape, self.recipe, self.weights, task, *scaling, self.ramps),
+            member=PopulationMember(
+                self.shape, self.recipe, self.weights, task, self.scale, self.shift, self.ramps
+            ),
             params=self.params,
             native={**native_names(self.recipe, self.shape), "keras.bins": self.params["bins"]},
             rounds=self.rounds,
             complexity=complexity([w for w in self.weights if w.ndim == 2]),
-            curves={name: np.array(curve) * self.scale**2 for name, curve in curves.items()},
+            curves=curves,
             seconds=self.seconds,
         )
 
@@ -100,8 +103,8 @@ def new_entry(job: FitJob, params: Params, wide: Wide | None = None) -> Entry:
         job = replace(job, data=data)
     data = job.data
     shape = read_shape(params, len(data.columns), data.n_classes if data.task == "multiclass" else 1)
-    scaling = target_scale(data.train, data.task)
-    return Entry(job, dict(params), shape, read_recipe(params), *scaling, ramps)
+    shift, scale = scaling(data)
+    return Entry(job, dict(params), shape, read_recipe(params), scale, shift, ramps)
 
 
 def fit_population(
@@ -133,7 +136,10 @@ def member_bytes(entry: Entry) -> int:
     units = sum(shape.hidden) + shape.outputs
     judging = min(STOP_ROWS, len(entry.job.data.stop or ())) * (shape.columns + 3 * units)
     return 4 * (
-        8 * arrays + batch * (2 * shape.columns + 6 * units) + judging + 10 * len(entry.job.data.train)
+        8 * arrays
+        + batch * (2 * shape.columns + (6 + shape.residual) * units)
+        + judging
+        + 10 * len(entry.job.data.train)
     )
 
 

@@ -31,9 +31,10 @@ def build_model(
     if recipe.input_dropout:
         x = keras.layers.Dropout(recipe.input_dropout, seed=seed)(x)
     for i in range(len(shape.hidden)):
-        x = _hidden_layer(shape, recipe, i)(x)
+        before, x = x, _hidden_layer(shape, recipe, i)(x)
         if recipe.dropout:
             x = keras.layers.Dropout(recipe.dropout, seed=seed + i + 1)(x)
+        x = keras.layers.Add()([before, x]) if shape.adds(i) else x
     options = _regularizers(recipe, len(shape.hidden))
     model = keras.Model(inputs, keras.layers.Dense(shape.outputs, **options)(x))
     fixed = len(model.get_weights()) - len(weights)  # the ramps' arrays come first

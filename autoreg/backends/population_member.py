@@ -98,10 +98,11 @@ class PopulationMember:
         """Logits or standardised values of some rows."""
         arrays = iter(self.weights)
         x = x if self.ramps is None else self.ramps.apply(x)
-        for name in self.shape.activations:
+        for i, name in enumerate(self.shape.activations):
             z = x @ next(arrays)
             z = z + next(arrays) if self.shape.norm == "none" else self._normalize(z, arrays)
-            x = np.asarray(_FUNCTIONS[name](z), np.float32)
+            a = np.asarray(_FUNCTIONS[name](z), np.float32)
+            x = x + a if self.shape.adds(i) else a
         return np.asarray(x @ next(arrays) + next(arrays))
 
     def _normalize(self, z: Array, arrays: Iterator[Array]) -> Array:

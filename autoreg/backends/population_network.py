@@ -1,6 +1,7 @@
 """The forward and the backward pass of all members, written by hand; every tensor is (members, rows, units).
 
 Dropout multiplies by 0 or 1 here; its factor ``lift = 1 / keep`` is folded into the kernel that comes next (``folded``).
+A sum of two layers' outputs, as a residual network has it, then carries the factor of both.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ Values = dict[Name, Tensor]
 
 
 class Pass(NamedTuple):
-    """What one hidden layer leaves for the backward pass: before and after activation, after dropout."""
+    """What one hidden layer leaves for the backward pass: before and after activation, after dropout, after the skip."""
 
     z: Tensor
     a: Tensor
+    dropped: Tensor
     out: Tensor
     mask: Tensor | None
     norm: Normalized | None
@@ -78,9 +80,9 @@ def forward(
             norm = normalize(z, 1 if over_rows else 2, valid_rows(batch) if over_rows else None, count)
             z = norm.standard * value["gamma", i] + value["beta", i]
         a = ACTIVATIONS[name].forward(z)
-        out = a if masks[i] is None else a * masks[i]
-        passes.append(Pass(z, a, out, masks[i], norm))
-        x = out
+        dropped = a if masks[i] is None else a * masks[i]
+        x = x + dropped if key.shape.adds(i) else dropped
+        passes.append(Pass(z, a, dropped, x, masks[i], norm))
     last = len(passes)
     return passes, tf.matmul(x, value["kernel", last]) + value["bias", last]
 
@@ -97,7 +99,8 @@ def predict(key: Key, value: Values, x: Tensor) -> Tensor:
         else:
             norm = normalize(z, 2, None, tf.constant(float(key.shape.hidden[i])))
             z = norm.standard * value["gamma", i] + value["beta", i]
-        x = ACTIVATIONS[name].forward(z)
+        a = ACTIVATIONS[name].forward(z)
+        x = x + a if key.shape.adds(i) else a
     last = len(key.shape.hidden)
     return tf.matmul(x, value["kernel", last]) + value["bias", last]
 
@@ -113,6 +116,7 @@ def backward(
         Input of the first dense layer.
     """
     grads: Values = {}
+    out_g = g  # by the output of layer ``i``, where ``g`` is by its dense part
     for i in range(len(passes), -1, -1):
         layer_in = passes[i - 1].out if i else x
         factor = folded(key, own, i)
@@ -121,7 +125,8 @@ def backward(
             grads["bias", i] = row_sum(g)
         if i:
             g = tf.matmul(g, value["kernel", i], transpose_b=True)
-            g = _through_hidden(key, value, passes[i - 1], g, own, batch, i - 1, grads)
+            out_g = g + out_g if key.shape.adds(i) else g
+            g = _through_hidden(key, value, passes[i - 1], out_g, own, batch, i - 1, grads)
     return grads
 
 
@@ -132,7 +137,7 @@ def _through_hidden(
     activation = ACTIVATIONS[key.shape.activations[i]]
     plain = "activity" not in key.parts
     if activation.gated and plain:
-        g = activation.backward(g, p.z, p.out)
+        g = activation.backward(g, p.z, p.dropped)
     else:
         g = g if p.mask is None else g * p.mask
         g = (

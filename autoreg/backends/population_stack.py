@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from autoreg.backends.common import standardised, target_scale
 from autoreg.backends.layers import Recipe
 from autoreg.backends.population_records import Members, Progress, Rows
-from autoreg.trial import Encoded, Part, Task
+from autoreg.trial import Encoded, Part
 
 _USUAL = frozenset({"dropout", "l1", "l2", "decay"})
 _USES: dict[str, Callable[[Recipe], Any]] = {
@@ -36,13 +37,9 @@ def parts_used(recipes: Sequence[Recipe]) -> frozenset[str]:
     return used | _USUAL if used else used
 
 
-def target_scale(train: Part, task: Task) -> tuple[float, float]:
-    """Scale and shift that standardise a regression target over the train part; (1, 0) for classes."""
-    if task != "regression":
-        return 1.0, 0.0
-    shift = float(np.average(train.y, weights=train.weight))
-    scale = float(np.sqrt(np.average((train.y - shift) ** 2, weights=train.weight)))
-    return scale if scale > 0 else 1.0, shift
+def scaling(data: Encoded) -> tuple[float, float]:
+    """Shift and scale that standardise a regression target over the train part; (0, 1) for classes."""
+    return target_scale(data.train) if data.task == "regression" else (0.0, 1.0)
 
 
 def new_progress(members: int) -> Progress:
@@ -112,8 +109,7 @@ def _no_rows(data: Encoded) -> Part:
 
 def _arrays(data: Encoded, part: Part) -> tuple[NDArray[Any], ...]:
     """Inputs, targets and weights of mean 1 of a part."""
-    scale, shift = target_scale(data.train, data.task)
-    y = (part.y - shift) / scale if data.task == "regression" else part.y
+    y = standardised(part, *scaling(data)) if data.task == "regression" else part.y
     alike = part.weight is None or not np.any(part.weight)
     weight = np.ones(len(part)) if alike else np.asarray(part.weight, np.float64)
     weight = weight if alike else weight / weight.mean()

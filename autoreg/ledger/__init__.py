@@ -7,16 +7,19 @@ is written once, when the trial is over, by one thread beside the search. mlflow
 from autoreg.ledger.client import environment
 from autoreg.ledger.contract import History, Ledger, MemoryLedger, StudyHeader
 from autoreg.ledger.lock import study_lock
+from autoreg.ledger.runs import RECORD
 from autoreg.ledger.store import MlflowLedger
-from autoreg.ledger.summary import read_summary
+from autoreg.ledger.summary import read_record, read_summary
 
 __all__ = [
+    "RECORD",
     "History",
     "Ledger",
     "MemoryLedger",
     "MlflowLedger",
     "StudyHeader",
     "environment",
+    "read_record",
     "read_summary",
     "study_lock",
 ]

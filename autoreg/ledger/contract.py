@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.metrics import Metric
-from autoreg.trial import TrialRecord
+from autoreg.trial import Extension, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,15 @@ class History:
         ``report`` (the contract's JSON) and ``budget`` of a finished study.
     looks : int
         How often the holdout was looked at before.
+    extensions : list of Extension
+        Ranges that became wider, in order.
     """
 
     records: dict[int, TrialRecord] = field(default_factory=dict)
     drops: dict[str, int] = field(default_factory=dict)
     result: dict[str, Any] | None = None
     looks: int = 0
+    extensions: list[Extension] = field(default_factory=list)
 
 
 class Ledger(Protocol):
@@ -93,6 +96,9 @@ class Ledger(Protocol):
 
     def drop(self, drops: Mapping[str, int]) -> None:
         """Keep which backends were dropped, and when."""
+
+    def extend(self, extensions: Sequence[Extension]) -> None:
+        """Keep which ranges became wider, and when."""
 
     def flush(self) -> None:
         """Return when everything is written."""
@@ -122,7 +128,10 @@ class MemoryLedger:
 
     def begin(self, header: StudyHeader) -> History:
         """See ``Ledger``."""
-        return History(dict(self.history.records), dict(self.history.drops), self.history.result)
+        known = self.history
+        return History(
+            dict(known.records), dict(known.drops), known.result, extensions=list(known.extensions)
+        )
 
     def resume(self) -> None:
         """See ``Ledger``."""
@@ -138,6 +147,10 @@ class MemoryLedger:
     def drop(self, drops: Mapping[str, int]) -> None:
         """See ``Ledger``."""
         self.history.drops = dict(drops)
+
+    def extend(self, extensions: Sequence[Extension]) -> None:
+        """See ``Ledger``."""
+        self.history.extensions = list(extensions)
 
     def flush(self) -> None:
         """See ``Ledger``."""

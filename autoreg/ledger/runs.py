@@ -16,7 +16,7 @@ from autoreg.metrics import Metric
 from autoreg.trial import CANONICAL, State, TrialRecord, TrialResult
 
 ARTIFACT = "trial.npz"
-RESULT = "result.json"
+RESULT, RECORD = "result.json", "record.json"
 CURVE_POINTS = 200
 STATUS = {State.COMPLETE: "FINISHED", State.PRUNED: "KILLED", State.FAILED: "FAILED"}
 

@@ -6,7 +6,8 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from autoreg.ledger.runs import (
 from autoreg.ledger.runs import pack as pack_record
 from autoreg.ledger.writer import Writer
 from autoreg.tracking import found_or_none, quiet_client, reaching
-from autoreg.trial import TrialRecord
+from autoreg.trial import Extension, TrialRecord
 
 BATCH = 1000
 DRAIN_SECONDS = 10.0
@@ -191,7 +192,8 @@ class MlflowLedger:
             report = read_result(self.client, self.run_id)
             result = {"report": report, "budget": json.loads(tags["autoreg.finished"])}
         looks = int(tags.get("autoreg.holdout_looks", 0))
-        return History(records, {str(k): int(v) for k, v in drops.items()}, result, looks)
+        extensions = [Extension(*e) for e in json.loads(tags.get("autoreg.extensions", "[]"))]
+        return History(records, {str(k): int(v) for k, v in drops.items()}, result, looks, extensions)
 
     def predictions(self, record: TrialRecord) -> NDArray[np.float32] | None:
         """Out-of-fold predictions of a finished trial; fetched from its run when they are not in memory."""
@@ -253,6 +255,13 @@ class MlflowLedger:
         """Keep which backends were dropped, and when."""
         with reaching(self.uri):
             self.client.set_tag(self.run_id, "autoreg.drops", json.dumps(dict(drops)))
+
+    def extend(self, extensions: Sequence[Extension]) -> None:
+        """Keep which ranges became wider, and when."""
+        with reaching(self.uri):
+            # Rows, not tables: a tag holds 5,000 characters, and a study may come to some dozens of them.
+            rows = json.dumps([astuple(e) for e in extensions], separators=(",", ":"))
+            self.client.set_tag(self.run_id, "autoreg.extensions", rows)
 
     def flush(self) -> None:
         """Return when everything is written."""

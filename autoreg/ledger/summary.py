@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
-from autoreg.errors import StudyError
+from autoreg.errors import DataError, StudyError
 from autoreg.ledger.client import PARENT, generation_of, read_result, records_by_number, search_runs
+from autoreg.ledger.runs import RECORD
+from autoreg.record import StudyRecord
 from autoreg.tracking import found_or_none, quiet_client, reaching
 from autoreg.trial import TrialRecord
 
@@ -40,6 +44,37 @@ def read_summary(study_or_run: str) -> dict[str, Any]:
     records = records_by_number(runs)
     summary["trials_table"] = [_row(records[n]) for n in sorted(records)]
     return summary
+
+
+def read_record(study_or_run: str) -> StudyRecord:
+    """Everything a finished study found, from the ledger alone.
+
+    Parameters
+    ----------
+    study_or_run : str
+        Name of a study (its newest generation is taken) or id of its parent run.
+
+    Raises
+    ------
+    StudyError
+        Nothing of that name or id is in the tracking store, or the study is not finished.
+    DataError
+        The record is damaged, or another version wrote it.
+    """
+    client = quiet_client()
+    with reaching(str(client.tracking_uri)), tempfile.TemporaryDirectory() as folder:
+        parent = _find_parent(client, study_or_run)
+        run_id = parent.info.run_id
+        if "autoreg.finished" not in parent.data.tags:
+            raise StudyError(
+                f"study '{study_or_run}' has no result yet (run {run_id}): run its tune command to the end first"
+            )
+        text = Path(client.download_artifacts(run_id, RECORD, folder)).read_text(encoding="utf-8")
+    try:
+        return StudyRecord.from_json(text)
+    except ValueError as error:
+        line = str(error).splitlines()[0]
+        raise DataError(f"{RECORD} of run {run_id} cannot be read: {line}") from error
 
 
 def _row(record: TrialRecord) -> dict[str, Any]:

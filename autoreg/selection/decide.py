@@ -100,6 +100,8 @@ class Decision:
         Out-of-fold score of every way to ship.
     why : str
         The reason in words.
+    blended : int
+        Finalists in the blend, whether or not it is shipped; 0 where none was tried.
     """
 
     comparison: Comparison
@@ -112,6 +114,7 @@ class Decision:
     cut: Cut
     options: dict[str, float] = field(default_factory=dict)
     why: str = ""
+    blended: int = 0
 
 
 def decide(found: Evidence, rule: str, final: str, may_bag: bool = True) -> Decision:
@@ -146,7 +149,8 @@ def decide(found: Evidence, rule: str, final: str, may_bag: bool = True) -> Deci
         fitted = fit_cut(found.metric, found.truth, means[kind], found.weight, found.cells[0], found.ratio)
     weights = blend.weights if kind == "blend" and blend is not None else np.eye(len(found.simple))[winner]
     gain, gain_se = (blend.gain, blend.gain_se) if blend is not None else (np.nan, np.nan)
-    return Decision(comparison, scores, winner, kind, weights, gain, gain_se, fitted, options, why)
+    blended = int(np.count_nonzero(blend.weights)) if blend is not None else 0
+    return Decision(comparison, scores, winner, kind, weights, gain, gain_se, fitted, options, why, blended)
 
 
 def _cell_scores(found: Evidence, predictions: Array) -> Floats:

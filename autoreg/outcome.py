@@ -1,0 +1,245 @@
+"""What a study came to, and how scripts and MLflow are told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoreg.finals import Finals
+from autoreg.planning import StudyPlan
+from autoreg.record import plain
+from autoreg.selection import Corrected, Decision, Estimate, complete, corrected_cv, time_blocks
+from autoreg.shipping import Shipment
+from autoreg.space import Space, derive_seed
+from autoreg.trial import Extension, Floats, State, TrialRecord
+
+NOTHING = Corrected(np.nan, np.nan, np.nan, 0, 0)
+
+
+@dataclass
+class Outcome:
+    """What a study came to.
+
+    Attributes
+    ----------
+    planned : StudyPlan
+    records : list of TrialRecord
+    winner : TrialRecord
+    finals, decision : Finals, Decision, or None
+        None where the time allowed no fresh repeat.
+    shipment : Shipment
+    estimate : Estimate or None
+        The look at the holdout; None where there is no holdout.
+    corrected : Corrected
+    events : list of str
+        What was left out after the search, and why.
+    curves : mapping of str to ndarray
+        Of the winner.
+    spaces, drops, extensions : mapping, mapping, sequence
+        The search's final spaces, the backends that left it and at which trial, and the ranges that grew.
+    """
+
+    planned: StudyPlan
+    records: list[TrialRecord]
+    winner: TrialRecord
+    finals: Finals | None
+    decision: Decision | None
+    shipment: Shipment
+    estimate: Estimate
+    corrected: Corrected = NOTHING
+    events: list[str] = field(default_factory=list)
+    curves: Mapping[str, Floats] = field(default_factory=dict)
+    spaces: Mapping[str, Space] = field(default_factory=dict)
+    drops: Mapping[str, int] = field(default_factory=dict)
+    extensions: Sequence[Extension] = ()
+
+    @property
+    def history(self) -> list[str]:
+        """What happened on the way, in words."""
+        left = [f"{name} left the search before trial {number}" for name, number in self.drops.items()]
+        grown = [
+            f"{e.backend}: {e.name} was searched from {e.low:.4g} to {e.high:.4g} from trial {e.number} on"
+            for e in self.extensions
+        ]
+        return [*left, *grown, *self.events]
+
+    @property
+    def cv_fresh(self) -> float:
+        """Mean score of the winner over the fresh cells; NaN where there are none."""
+        if self.decision is None:
+            return float("nan")
+        found = self.decision.scores[self.decision.winner]
+        known = found[np.isfinite(found)]
+        return float(known.mean()) if len(known) else float("nan")
+
+    @property
+    def kind(self) -> str:
+        """ "refit", "bag" or "blend"."""
+        return self.decision.kind if self.decision else "refit"
+
+    @property
+    def parts(self) -> list[tuple[TrialRecord, float]]:
+        """Configurations in what is shipped, with their weights; the heaviest first."""
+        if self.finals is None or self.decision is None:
+            return [(self.winner, 1.0)]
+        pairs = zip(self.finals.records, self.decision.weights, strict=True)
+        return sorted(((r, float(w)) for r, w in pairs if w > 0), key=lambda pair: -pair[1])
+
+
+def correct(
+    planned: StudyPlan, records: Sequence[TrialRecord], predictions: Callable[[TrialRecord], Any]
+) -> Corrected:
+    """Selection-corrected cross-validation over all complete trials.
+
+    Parameters
+    ----------
+    planned : StudyPlan
+    records : sequence of TrialRecord
+    predictions : callable
+        Out-of-fold predictions of a trial over table rows, or None where they are lost.
+    """
+    problem, table = planned.problem, planned.table
+    found = [(r, predictions(r)) for r in complete(records)]
+    found = [(r, p) for r, p in found if p is not None]
+    if not found:
+        return NOTHING
+    rows = problem.kept_rows()
+    factor = _class_factors(planned)[rows]
+    losses = np.stack([factor * problem.row_losses(p)[rows] for _, p in found]).astype(np.float32)
+    known = np.isfinite(losses).all(axis=0)
+    rows, losses = rows[known], losses[:, known]
+    if not len(rows):
+        return NOTHING
+    return corrected_cv(
+        planned.metric,
+        table.target[rows],
+        losses,
+        lambda i: np.asarray(found[i][1])[rows],
+        _fold_of(planned)[rows],
+        None if table.weight is None else np.asarray(table.weight)[rows],
+        resampled_together(planned, rows),
+        derive_seed(planned.study.search.seed, "corrected"),
+    )
+
+
+def _class_factors(planned: StudyPlan) -> Floats:
+    """What class weights multiplied every table row's loss by when the search compared trials (n,); else 1."""
+    table, weight = planned.table, planned.problem.weight
+    ones = np.ones(len(table.target))
+    if weight is None or table.weight is None:
+        return ones if weight is None else weight
+    return np.divide(weight, table.weight, out=ones, where=table.weight > 0)
+
+
+def resampled_together(planned: StudyPlan, rows: NDArray[np.int64]) -> NDArray[Any] | None:
+    """What rows are drawn with each other in a bootstrap: groups, or blocks of time."""
+    table = planned.table
+    if table.group is not None:
+        return np.asarray(table.group[rows])
+    return None if table.time is None else time_blocks(table.time[rows])
+
+
+def _fold_of(planned: StudyPlan) -> NDArray[np.int64]:
+    found = np.full(len(planned.table.target), -1)
+    for k, fold in enumerate(planned.split.folds):
+        found[fold.score] = k
+    return found
+
+
+def default_numbers(planned: StudyPlan, records: Sequence[TrialRecord]) -> list[int]:
+    """Numbers of the trials that are a backend's default configuration: its first, but for a grid."""
+    if planned.study.search.sampler == "grid":
+        return []
+    first: dict[str, int] = {}
+    for record in records:
+        first[record.backend] = min(record.number, first.get(record.backend, record.number))
+    return list(first.values())
+
+
+def result(
+    outcome: Outcome, experiment_id: str, run_id: str, looks: int, seconds: Mapping[str, float]
+) -> dict[str, Any]:
+    """The result as scripts get it; the model and what is left of the seconds are filled in later.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    experiment_id, run_id : str
+        Empty without tracking.
+    looks : int
+        How often the holdout has been looked at, this time included.
+    seconds : mapping of str to float
+    """
+    states = [r.result.state for r in outcome.records]
+    planned, winner, corrected = outcome.planned, outcome.winner, outcome.corrected
+    report = {
+        "status": "tuned",
+        "study": planned.study.name,
+        "experiment_id": experiment_id,
+        "run_id": run_id,
+        "trials": {
+            "total": len(states),
+            "complete": states.count(State.COMPLETE),
+            "pruned": states.count(State.PRUNED),
+            "failed": states.count(State.FAILED),
+        },
+        "best": {
+            "backend": winner.backend,
+            "trial": winner.number,
+            "params": dict(winner.result.params),
+            "cv_mean": winner.result.cv,
+            "cv_se": winner.result.cv_se,
+        },
+        "final": {
+            "kind": outcome.kind,
+            "models": len(outcome.shipment.package.members),
+            "configurations": [
+                {"backend": r.backend, "trial": r.number, "weight": w} for r, w in outcome.parts
+            ],
+        },
+        "estimate": {
+            **_without(outcome.estimate, "warnings"),
+            "cv_fresh": outcome.cv_fresh,
+            "cv_corrected": corrected.value,
+            "cv_corrected_low": corrected.low,
+            "cv_corrected_high": corrected.high,
+            "looks": looks,
+        },
+        "model": dict.fromkeys(("name", "version", "uri", "alias")),
+        "searched": {name: list(space.searched) for name, space in planned.resolved.items()},
+        "seconds": dict(seconds),
+    }
+    clean: dict[str, Any] = plain(report)
+    return clean
+
+
+def _without(record: Any, *names: str) -> dict[str, Any]:
+    return {key: value for key, value in vars(record).items() if key not in names}
+
+
+def parent_metrics(outcome: Outcome, report: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics of the parent run by name; NaN where something was not computed."""
+    judged, corrected, name = outcome.estimate, outcome.corrected, outcome.estimate.metric
+    counts = {f"trials_{key}": float(value) for key, value in report["trials"].items()}
+    return counts | {
+        f"holdout_{name}": judged.holdout,
+        f"holdout_{name}_low": judged.holdout_low,
+        f"holdout_{name}_high": judged.holdout_high,
+        f"nested_{name}": judged.nested,
+        f"nested_{name}_low": judged.nested_low,
+        f"nested_{name}_high": judged.nested_high,
+        f"cv_{name}": judged.cv,
+        f"cv_{name}_se": outcome.winner.result.cv_se,
+        f"cv_fresh_{name}": outcome.cv_fresh,
+        f"cv_corrected_{name}": corrected.value,
+        f"cv_corrected_{name}_low": corrected.low,
+        f"cv_corrected_{name}_high": corrected.high,
+        f"train_{name}": judged.train,
+        "optimism": judged.optimism,
+        f"gap_{name}": judged.gap,
+        "loss": outcome.winner.result.loss,
+    }
