@@ -80,7 +80,5 @@ def searched(parsed, frame=None):
     executor = SerialExecutor(planned.problem, planned.backends, lambda: True)
     problem = planned.problem
     judge = Judge(problem.table.task, problem.row_losses, problem.weight, problem.table.group)
-    search = Search(
-        spec, planned.block, arms, executor, ledger, History(), lambda: np.inf, Silent(), judge
-    )
+    search = Search(spec, planned.block, arms, executor, ledger, History(), lambda: np.inf, Silent(), judge)
     return planned, search.run(), ledger

@@ -139,65 +139,66 @@ def wide(n=90, columns=150):
     return pd.DataFrame(X, columns=[f"x{i}" for i in range(columns)]).assign(y=y)
 
 
-def valued(planned, params, seed=0):
-    """What the regularizers of a configuration are worth, against its own scores on the same folds and seeds."""
-    backend, problem = planned.backends["sklearn"], planned.problem
-    full = {**planned.resolved["sklearn"].default, **params}
+def scored(planned, name, params, seed=0):
+    """A configuration with its scores in the folds of the plan, and what turns predictions into such scores."""
+    backend, problem = planned.backends[name], planned.problem
+    full = {**planned.resolved[name].default, **params}
     fits = fit_folds(backend, [Candidate(full, seed)], problem)[0]
-    scores = np.array(
-        [
-            problem.metric(d.score.y, f.member.predict(d.score.X))
-            for d, f in zip(problem.folds("dense"), fits, strict=True)
-        ]
-    )
-    return full, scores, worth(full, backend, problem, scores, 0.5, seed, lambda: True)
+    whole = np.full((len(problem.table.target), 2)[: 2 if problem.table.n_classes else 1], np.nan)
+    for fold, data, fit in zip(problem.split.folds, problem.folds(backend.encoding), fits, strict=True):
+        whole[fold.score] = fit.member.predict(data.score.X)
+
+    def judge(predictions):
+        y = problem.table.target
+        return np.array([problem.metric(y[f.score], predictions[f.score]) for f in problem.split.folds])
+
+    return full, judge(whole), judge
+
+
+def valued(planned, name, params, in_time=lambda: True):
+    full, scores, judge = scored(planned, name, params)
+    return worth(full, planned.backends[name], planned.problem, scores, judge, 0.5, 0, in_time)
 
 
 def test_a_penalty_that_is_needed_is_worth_much_and_the_figure_is_the_change_of_the_metric():
     planned, *_ = searched(study("y", backends=["sklearn"], trials=1), wide())
-    full, scores, found = valued(planned, {"penalty": "l1", "alpha": 0.2})
-    assert [w.name for w in found] == ["penalty"]
-    assert found[0].value == "l1, alpha 0.2"
-    assert found[0].difference > 2 * found[0].difference_se > 0
-    without = fit_folds(
-        planned.backends["sklearn"],
-        [Candidate({**full, "penalty": "none", "alpha": 0.0}, 0)],
-        planned.problem,
-    )[0]
-    folds = planned.problem.folds("dense")
-    bare = [
-        planned.metric(d.score.y, f.member.predict(d.score.X)) for d, f in zip(folds, without, strict=True)
-    ]
-    assert found[0].difference == pytest.approx(np.mean(bare - scores))
+    given = {"penalty": "l1", "alpha": 0.2}
+    (found,) = valued(planned, "sklearn", given)
+    assert (found.name, found.value) == ("penalty", "l1, alpha 0.2")
+    assert found.difference > 2 * found.difference_se > 0
+    without = scored(planned, "sklearn", {"penalty": "none", "alpha": 0.0})[1]
+    assert found.difference == pytest.approx(np.mean(without - scored(planned, "sklearn", given)[1]))
 
 
 def test_what_is_off_already_has_no_worth_and_without_time_nothing_has():
     planned, *_ = searched(study("y", backends=["sklearn"], trials=1), wide())
-    assert valued(planned, {"penalty": "none", "alpha": 0.0})[2] == []
-    full = {**planned.resolved["sklearn"].default, "penalty": "l2", "alpha": 1.0}
-    backend = planned.backends["sklearn"]
-    assert worth(full, backend, planned.problem, np.zeros(3), 0.5, 0, lambda: False) == []
+    assert valued(planned, "sklearn", {"penalty": "none", "alpha": 0.0}) == []
+    assert valued(planned, "sklearn", {"penalty": "l2", "alpha": 1.0}, lambda: False) == []
 
 
 def test_every_regularizer_of_a_booster_is_switched_off_alone():
     planned, *_ = searched(study("y", backends=["xgboost"], trials=1), known())
-    backend = planned.backends["xgboost"]
-    full = {
-        **planned.resolved["xgboost"].default,
-        "gamma": 0.5,
-        "subsample": 0.5,
-        "colsample": 1.0,
-        "min_child_weight": 30.0,
-    }
-    fits = fit_folds(backend, [Candidate(full, 0)], planned.problem)[0]
-    folds = planned.problem.folds("tree")
-    scores = np.array(
-        [planned.metric(d.score.y, f.member.predict(d.score.X)) for d, f in zip(folds, fits, strict=True)]
-    )
-    found = {w.name: w for w in worth(full, backend, planned.problem, scores, 0.5, 0, lambda: True)}
+    given = {"gamma": 0.5, "subsample": 0.5, "colsample": 1.0, "min_child_weight": 30.0}
+    found = {w.name: w for w in valued(planned, "xgboost", given)}
     assert set(found) == {"penalty", "gamma", "min_child_weight", "subsample"}
     assert found["subsample"].value == 0.5
+    without = scored(planned, "xgboost", {**given, "gamma": 0.0})[1]
+    with_it = scored(planned, "xgboost", given)[1]
+    assert found["gamma"].difference == pytest.approx(np.mean(without - with_it))
     assert all(np.isfinite([w.difference, w.difference_se]).all() for w in found.values())
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_a_penalty_of_no_effect_is_worth_nothing_where_labels_are_cut_by_a_threshold(timed):
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(500, 3))
+    y = (rng.random(500) < sigmoid(1.5 * x[:, 0] - 3.0)).astype(int)
+    data = pd.DataFrame(x, columns=list("abc")).assign(y=y, when=np.arange(500))
+    columns = {"time": "when"} if timed else {"drop": ["when"]}
+    given = {"backends": ["sklearn"], "trials": 1, "sklearn": {"penalty": "l2", "alpha": 1e-7}}
+    parsed = study("y", data=columns, metric="balanced_accuracy", **given)
+    (found,) = tune(parsed, data, tracking="off").record.worth
+    assert found.difference == pytest.approx(0.0, abs=1e-6)
 
 
 # -- removed columns ----------------------------------------------------------------------------------------------
