@@ -72,7 +72,7 @@ def test_the_checks_see_every_kind_of_dishonesty(honesty):
 def test_a_short_form_forgives_what_few_repetitions_cannot_tell(honesty):
     """More than a tenth of short forms of an honest study would fail strictly; with room hardly any does."""
     results = []
-    for seed in range(200):
+    for seed in range(100):
         luck = 0.041 * np.random.default_rng([1, seed]).normal(size=(4, 10))
         rows = told(
             holdout=0.5 + luck[0], best_cv=0.58 + luck[1], cv=0.55 + luck[2], cv_corrected=0.51 + luck[3] / 2
