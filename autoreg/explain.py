@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from autoreg.backends import Backend, FitFailure
+from autoreg.backends import Backend, Fit, FitFailure
 from autoreg.evaluation import Candidate, Problem, fit_folds
 from autoreg.metrics import Metric
 from autoreg.penalties import SWITCHED_OFF
@@ -130,6 +130,7 @@ def worth(
     backend: Backend,
     problem: Problem,
     scores: Floats,
+    judge: Callable[[Array], Floats],
     ratio: float,
     seed: int,
     in_time: Callable[[], bool],
@@ -144,6 +145,8 @@ def worth(
         A fresh repeat.
     scores : ndarray, shape (K,)
         The configuration's scores in the cells of this repeat.
+    judge : callable
+        Predictions over table rows to scores (K,), made as ``scores`` were: behind thresholds where labels count.
     ratio : float
         Rows that score over rows that fit.
     seed : int
@@ -168,12 +171,7 @@ def worth(
         if isinstance(fits, FitFailure):
             found.append(Worth(name, shown, None, None))
             continue
-        without = []
-        for k, data in enumerate(problem.folds(backend.encoding)):
-            rows = problem.split.folds[k].score
-            weight = None if problem.table.weight is None else problem.table.weight[rows]
-            if data.score is not None:
-                without.append(metric(data.score.y, fits[k].member.predict(data.score.X), weight))
+        without = judge(_over_rows(problem, backend, fits))
         change = np.array(
             [metric.badness(a) - metric.badness(b) for a, b in zip(without, scores, strict=True)]
         )
@@ -181,6 +179,16 @@ def worth(
         mean = float(change.mean()) if len(change) else None
         found.append(Worth(name, shown, mean, corrected_se(change, ratio) if len(change) else None))
     return found
+
+
+def _over_rows(problem: Problem, backend: Backend, fits: Sequence[Fit]) -> Array:
+    """What every fold's model predicts for the rows it is scored on, by table row; NaN elsewhere."""
+    table = problem.table
+    out = np.full((len(table.target), *((table.n_classes,) if table.n_classes else ())), np.nan)
+    for fold, data, fit in zip(problem.split.folds, problem.folds(backend.encoding), fits, strict=True):
+        if data.score is not None:
+            out[fold.score] = fit.member.predict(data.score.X)
+    return out
 
 
 def _shown(params: Params, name: str) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autoreg.explain import importance, judged, removed_columns, worth
 from autoreg.outcome import Outcome, default_numbers
@@ -23,7 +24,7 @@ from autoreg.record import (
 from autoreg.selection import incumbents
 from autoreg.shipping import configuration
 from autoreg.space import derive_seed
-from autoreg.trial import Choice, Range, TrialRecord
+from autoreg.trial import Choice, Floats, Range, TrialRecord
 
 
 def gather(outcome: Outcome, report: dict[str, Any], seconds: Callable[[], float]) -> StudyRecord:
@@ -207,13 +208,20 @@ def _removed(outcome: Outcome) -> tuple[list[str], list[str]]:
 def _worth(outcome: Outcome, seconds: Callable[[], float]) -> list[Worth]:
     if outcome.finals is None or outcome.decision is None:
         return []
-    winner, problem = outcome.winner, outcome.finals.problems[0]
+    winner, problem, rows = outcome.winner, outcome.finals.problems[0], outcome.finals.rows
     seed = outcome.planned.study.search.seed
+    fresh = outcome.finals.evidence(outcome.planned.backends)
+
+    def judge(predictions: NDArray[Any]) -> Floats:
+        cut = fresh.cross_cut(predictions[rows], fresh.cells[0])
+        return np.array([fresh.score(cut, cell) for cell in fresh.cells[0]])
+
     return worth(
         configuration(outcome.planned, winner),
         outcome.planned.backends[winner.backend],
         problem,
         outcome.decision.scores[outcome.decision.winner][: len(problem.split.folds)],
+        judge,
         float(np.mean([len(f.score) / len(f.train) for f in problem.split.folds])),
         derive_seed(seed, winner.backend, winner.number, "fresh", 0),
         lambda: seconds() > 0,

@@ -108,7 +108,8 @@ def correct(
     if not found:
         return NOTHING
     rows = problem.kept_rows()
-    losses = np.stack([problem.row_losses(p)[rows] for _, p in found]).astype(np.float32)
+    factor = _class_factors(planned)[rows]
+    losses = np.stack([factor * problem.row_losses(p)[rows] for _, p in found]).astype(np.float32)
     known = np.isfinite(losses).all(axis=0)
     rows, losses = rows[known], losses[:, known]
     if not len(rows):
@@ -123,6 +124,15 @@ def correct(
         resampled_together(planned, rows),
         derive_seed(planned.study.search.seed, "corrected"),
     )
+
+
+def _class_factors(planned: StudyPlan) -> Floats:
+    """What class weights multiplied every table row's loss by when the search compared trials (n,); else 1."""
+    table, weight = planned.table, planned.problem.weight
+    ones = np.ones(len(table.target))
+    if weight is None or table.weight is None:
+        return ones if weight is None else weight
+    return np.divide(weight, table.weight, out=ones, where=table.weight > 0)
 
 
 def resampled_together(planned: StudyPlan, rows: NDArray[np.int64]) -> NDArray[Any] | None:

@@ -132,7 +132,7 @@ def decide(found: Evidence, rule: str, final: str, may_bag: bool = True) -> Deci
     badness = np.asarray(scores if not found.metric.greater_is_better else -scores)
     comparison = compare(badness, found.ratio, found.simple)
     winner = comparison.one_se if rule == "one_se" else comparison.best
-    blend = _Blend(found) if final == "auto" and may_bag and len(found.simple) > 1 else None
+    blend = _Blend(found, cut) if final == "auto" and may_bag and len(found.simple) > 1 else None
     kind, why = _kind(found, winner, final, may_bag, rule, blend)
     means: dict[str, Array] = {"refit": found.predictions[0, winner]}
     options = {"refit": float(np.mean([_whole(found, each[winner], r) for r, each in enumerate(cut)]))}
@@ -193,10 +193,12 @@ class _Blend:
     """A blend judged with weights it could not have fitted to the rows that judge it.
 
     In every cell the weights are learned, and the best single finalist is picked, on the other cells of the same repeat;
-    both are scored in the cell. The final weights come from all rows, predictions averaged as a bag averages.
+    both are scored in the cell. The final weights come from all rows, predictions averaged as a bag averages. ``cut`` are
+    the predictions (R, F, n, ...) behind cross-fitted thresholds, by which singles are compared, as finalists are: at one
+    half a well calibrated model of a rare class would lose to a worse one that leans its way, and the blend would win.
     """
 
-    def __init__(self, found: Evidence) -> None:
+    def __init__(self, found: Evidence, cut: Array) -> None:
         self.found = found
         shape = found.predictions.shape
         self.predictions = np.zeros((shape[0], *shape[2:]))
@@ -208,7 +210,7 @@ class _Blend:
                 rest = others(cells, k)
                 weights = self._learn(known[r], rest)
                 self.predictions[r, rows] = np.tensordot(weights, found.predictions[r][:, rows], axes=1)
-                single = self._single(found.predictions[r], rest)
+                single = self._single(cut[r], rest)
                 picked[rows] = found.predictions[r, single][rows]
             ours, theirs = found.cross_cut(self.predictions[r], cells), found.cross_cut(picked, cells)
             bad = found.metric.badness
