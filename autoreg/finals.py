@@ -13,7 +13,7 @@ from autoreg.backends import Backend, Fit, FitFailure
 from autoreg.data import refold
 from autoreg.errors import DataError
 from autoreg.evaluation import Candidate, Problem, fit_folds, mean_curves
-from autoreg.selection import Evidence, shortlist, simplicity
+from autoreg.selection import Evidence, copies, shortlist, simplicity
 from autoreg.serving import Chain
 from autoreg.space import derive_seed
 from autoreg.spec import SplitSpec
@@ -100,7 +100,7 @@ class Finals:
             tuple(cells),
             float(np.mean(ratios)),
             simple,
-            ranks,
+            tuple(copies(r, rank) for r, rank in zip(self.records, ranks, strict=True)),
             None if first.table.weight is None else first.table.weight[self.rows],
             None if first.weight is None else first.weight[self.rows],
         )

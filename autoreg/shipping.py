@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autoreg.backends import Backend, FitFailure, FitJob
+from autoreg.backends import FitFailure, FitJob
 from autoreg.data import encode_with
 from autoreg.errors import NoTrialCompleted
 from autoreg.finals import Finals
 from autoreg.planning import StudyPlan
-from autoreg.selection import Cut, Decision, stopping_point
+from autoreg.selection import Cut, Decision, copies, stopping_point
 from autoreg.serving import Chain, Package
 from autoreg.space import derive_seed
 from autoreg.trial import Fold, Params, TrialRecord
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TIMED_ROWS = 1000
-COPIES = {0: 1, 1: 3, 2: 5}
-"""Models of one configuration by family: linear, boosted, network."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +60,6 @@ def configuration(planned: StudyPlan, record: TrialRecord) -> Params:
     return {**planned.resolved[record.backend].default, **record.result.params}
 
 
-def copies(backend: Backend, params: Params) -> int:
-    """Models of one configuration worth averaging when each sees all rows: as many as its seed makes a difference.
-
-    ``benchmarks/selection.py`` compares this with the models of the fresh cells, which saw two thirds of the rows.
-    """
-    steady = {"subsample": 1.0, "colsample": 1.0, "dropout": 0.0}
-    if backend.rank == 1 and all(params.get(name, value) == value for name, value in steady.items()):
-        return 1
-    return COPIES[backend.rank]
-
-
 def ship(
     planned: StudyPlan,
     winner: TrialRecord,
@@ -96,7 +83,7 @@ def ship(
         chains = []
         for record, i, weight in parts:
             backend = planned.backends[record.backend]
-            number = copies(backend, configuration(planned, record))
+            number = copies(record, backend.rank)
             made = (
                 refit(planned, record, finals, number, weight) if whole else finals.chains(i, weight, backend)
             )
@@ -113,7 +100,7 @@ def _cost(planned: StudyPlan, record: TrialRecord) -> float:
     """Seconds to fit a configuration's copies on all rows, judged by the search's own fits."""
     folds, backend = planned.split.folds, planned.backends[record.backend]
     more = len(planned.split.search) / np.mean([len(fold.train) for fold in folds])
-    number = copies(backend, configuration(planned, record))
+    number = copies(record, backend.rank)
     return float(record.result.seconds / len(folds) * more * number * (2.0 if backend.batched else 1.0))
 
 

@@ -274,14 +274,16 @@ class _Run:
         """Look at the holdout, once."""
         table, rows, metric = self.plan.table, self.plan.split.holdout, self.plan.metric
         raw = package.predict_raw(table.features.iloc[rows])
+        truth, weight = table.target[rows], None if table.weight is None else table.weight[rows]
         return estimate(
             metric,
-            table.target[rows],
+            truth,
             package.decisive(raw) if metric.needs == "label" else raw,
-            None if table.weight is None else table.weight[rows],
+            weight,
             resampled_together(self.plan, rows),
             (winner.result.cv, winner.result.train),
             self.spec.seed,
+            metric(truth, raw, weight),
         )
 
     def _nested(self, winner: TrialRecord) -> Estimate:

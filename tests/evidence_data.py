@@ -36,7 +36,8 @@ def evidence_of(task, metric, truth, predictions, rank=None, repeats=2, folds=5,
     rank = tuple(rank or (0,) * p.shape[1])
     simple = simple or tuple((r, 1.0, 0.0, i) for i, r in enumerate(rank))
     return Evidence(
-        task, METRICS[metric], np.asarray(truth), p, cells(len(truth), folds, repeats), 1 / (folds - 1), simple, rank, weight
+        task, METRICS[metric], np.asarray(truth), p, cells(len(truth), folds, repeats), 1 / (folds - 1), simple,
+        tuple(1 if family == 0 else 3 for family in rank), weight,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """What is shipped is what was decided, and predicts the same after saving and loading."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,9 @@ from autoreg.finals import run_finals
 from autoreg.metrics import METRICS
 from autoreg.outcome import default_numbers
 from autoreg.planning import plan
+from autoreg.selection import Cut, decide
 from autoreg.serving import Package, sharpened, shifted
-from autoreg.shipping import configuration
+from autoreg.shipping import configuration, ship
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def test_the_same_study_twice_decides_the_same(task, select):
     assert one.report["best"] == two.report["best"]
     final = one.report["final"]
     assert sum(part["weight"] for part in final["configurations"]) == pytest.approx(1.0)
-    assert final["models"] == {"refit": 1, "bag": 9, "blend": 9 * len(final["configurations"])}[final["kind"]]
+    assert (final["models"] == 1) == (final["kind"] == "refit")
     assert final["models"] == len(one.package.members)
     if select.get("final") == "single":
         assert final["kind"] == "refit"
@@ -52,14 +54,35 @@ def test_the_estimate_has_every_key_that_scripts_rely_on(boosted):
     assert (found["kind"], found["nested"], found["looks"]) == ("holdout", None, 1)
 
 
-def test_a_boosted_winner_is_the_mean_of_the_models_of_its_fresh_cells(boosted):
-    assert boosted.report["final"]["kind"] == "bag"
-    package = boosted.package
+def test_a_random_boosted_winner_is_the_mean_of_models_of_all_rows_under_several_seeds():
+    parsed = study(backends=["xgboost"], trials=4, sampler="random", xgboost={"subsample": 0.7})
+    result = tune(parsed, frame_of("binary"), tracking="off")
+    package = result.package
+    if result.report["final"]["kind"] == "blend":
+        pytest.skip("a blend was due")
+    assert (result.report["final"]["kind"], len(package.members)) == ("bag", 3)
     frame = frame_of("binary").drop(columns="target").head(50)
     each = [member.predict(preprocessor.transform(frame)) for preprocessor, member, _ in package.members]
-    assert [weight for *_, weight in package.members] == pytest.approx([1 / 9] * 9)
+    assert not np.array_equal(each[0], each[1])
+    assert [weight for *_, weight in package.members] == pytest.approx([1 / 3] * 3)
     expected = sharpened(np.mean(each, axis=0), package.temperature)
     assert package.predict_raw(frame) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_models_of_the_fresh_cells_are_taken_where_time_is_short():
+    planned, records, _ = searched(study(backends=["xgboost"], trials=3), frame_of("binary"))
+    finals = run_finals(
+        records, default_numbers(planned, records), planned.problem, planned.backends,
+        lambda r: configuration(planned, r), planned.study.split, 0, lambda: np.inf,
+    )  # fmt: skip
+    decision = replace(decide(finals.evidence(planned.backends), "best", "auto"), kind="bag", cut=Cut())
+    winner = finals.records[decision.winner]
+    decision = replace(decision, weights=np.eye(len(finals.records))[decision.winner])
+    shipment = ship(planned, winner, finals, decision, lambda: 0.0)
+    assert (shipment.whole, len(shipment.package.members)) == (False, 9)
+    frame = planned.table.features.head(40)
+    each = [member.predict(encode.transform(frame)) for encode, member, _ in shipment.package.members]
+    assert shipment.package.predict_raw(frame) == pytest.approx(np.mean(each, axis=0), abs=1e-6)
 
 
 def test_a_linear_regression_is_fitted_again_on_all_rows_of_the_search():

@@ -13,10 +13,18 @@ from autoreg.selection.estimate import (
     time_blocks,
     wilson,
 )
-from autoreg.selection.shortlist import choose, complete, incumbents, shortlist, simplicity, stopping_point
+from autoreg.selection.shortlist import (
+    choose,
+    complete,
+    copies,
+    incumbents,
+    shortlist,
+    simplicity,
+    stopping_point,
+)
 
 __all__ = [
-    "Comparison", "Corrected", "Cut", "Decision", "Estimate", "Evidence", "best_single", "bootstrap_interval", "choose", "compare", "complete",
+    "Comparison", "Corrected", "Cut", "Decision", "Estimate", "Evidence", "best_single", "bootstrap_interval", "choose", "compare", "complete", "copies",
     "corrected_cv", "corrected_se", "decide", "estimate", "evidence", "fit_cut", "fit_threshold", "greedy", "incumbents",
     "losses", "nested_estimated", "others", "shortlist", "simplicity", "stopping_point", "time_blocks", "wilson",
 ]  # fmt: skip

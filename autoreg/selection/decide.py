@@ -37,8 +37,8 @@ class Evidence:
         Rows that score over rows that fit, in one cell.
     simple : tuple
         Sorts the simpler finalist first.
-    rank : tuple of int
-        Family of every finalist; 0 is linear.
+    copies : tuple of int
+        Models of every finalist worth averaging.
     weight : ndarray, shape (n,), or None
         The user's sample weights.
     loss_weight : ndarray, shape (n,), or None
@@ -52,7 +52,7 @@ class Evidence:
     cells: tuple[tuple[Rows, ...], ...]
     ratio: float
     simple: tuple[Simplicity, ...]
-    rank: tuple[int, ...]
+    copies: tuple[int, ...]
     weight: Floats | None = None
     loss_weight: Floats | None = None
 
@@ -175,8 +175,8 @@ def _kind(
         and np.count_nonzero(blend.weights) > 1
     ):
         return "blend", "the blend beats the best single configuration by more than one standard error"
-    if found.rank[winner] == 0:
-        return "refit", "a linear model of all rows is as good as the mean of many, and smaller"
+    if found.copies[winner] == 1:
+        return "refit", "its seed makes little or no difference, so one model says all"
     return "bag", "the mean of several models of the winner is steadier than one"
 
 

@@ -30,7 +30,7 @@ class Estimate:
     cv : float
         The search's own score of the winner: optimistic, because the winner was chosen by it.
     optimism : float
-        How much ``cv`` flatters against the holdout; positive = flattering.
+        How much ``cv`` flatters against the holdout (at one half, where a threshold was fitted); positive = flattering.
     train, gap : float
         Score on the training rows, and how much it flatters against the holdout; positive = overfit.
     warnings : tuple of str
@@ -94,6 +94,7 @@ def estimate(
     group: NDArray[Any] | None,
     scores: tuple[float, float],
     seed: int,
+    like: float | None = None,
 ) -> Estimate:
     """Judge the winner on the holdout, once.
 
@@ -109,6 +110,9 @@ def estimate(
         The winner's cross-validated score and its score on the training rows.
     seed : int
         Seed of the bootstrap.
+    like : float, optional
+        The score on the same rows that compares with ``scores``, where it is not that of ``predictions``: scores
+        of the search know no fitted threshold.
     """
     value = metric(truth, predictions, weight)
     if metric.name == "accuracy" and weight is None and group is None:
@@ -116,16 +120,16 @@ def estimate(
     else:
         low, high = bootstrap_interval(metric, truth, predictions, weight, group, seed)
     cv, train = scores
-    bad = metric.badness
+    bad, compared = metric.badness, value if like is None else like
     return Estimate(
         metric.name,
         value,
         low,
         high,
         cv,
-        bad(value) - bad(cv),
+        bad(compared) - bad(cv),
         train,
-        bad(value) - bad(train),
+        bad(compared) - bad(train),
         _cautions(metric, truth, predictions),
     )
 

@@ -13,6 +13,9 @@ from autoreg.trial import State, TrialRecord
 TOP = 8
 """Trials with the smallest search loss among the finalists."""
 
+COPIES = {0: 1, 1: 3, 2: 5}
+"""Models of one configuration that are averaged, by family: linear, boosted, network."""
+
 Simplicity = tuple[int, float, float, int]
 
 
@@ -37,6 +40,17 @@ def simplicity(record: TrialRecord, rank: int, size: float | None = None) -> Sim
     alpha = record.result.params.get("alpha", 0.0)
     strength = float(alpha) if isinstance(alpha, int | float) else 0.0
     return rank, size if math.isfinite(size) else math.inf, -strength, record.number
+
+
+def copies(record: TrialRecord, rank: int) -> int:
+    """Models of one configuration worth averaging when each sees all rows: 1 where its seed makes no difference.
+
+    ``benchmarks/selection.py`` compares this with the models of the fresh cells, which saw two thirds of the rows.
+    """
+    steady = {"subsample": 1.0, "colsample": 1.0, "dropout": 0.0}
+    if rank == 1 and all(record.result.params.get(name, value) == value for name, value in steady.items()):
+        return 1
+    return COPIES[rank]
 
 
 def choose(records: Sequence[TrialRecord], ranks: Mapping[str, int]) -> TrialRecord:
