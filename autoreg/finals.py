@@ -13,15 +13,24 @@ from autoreg.backends import Backend, Fit, FitFailure
 from autoreg.data import refold
 from autoreg.errors import DataError
 from autoreg.evaluation import Candidate, Problem, fit_folds, mean_curves
-from autoreg.selection import Evidence, copies, shortlist, simplicity
+from autoreg.selection import Evidence, complete, copies, shortlist, simplicity
 from autoreg.serving import Chain
 from autoreg.space import derive_seed
 from autoreg.spec import SplitSpec
 from autoreg.trial import Floats, OutOfTime, Params, TrialRecord
 
 REPEATS = 3
-PLANS = ((3, 8), (2, 8), (2, 4), (1, 8), (1, 4), (1, 2), (1, 1))
-"""Repeats and best trials, tried in this order until one fits the time that is left."""
+PLANS = (
+    (3, 8, True),
+    (2, 8, True),
+    (2, 4, True),
+    (1, 8, True),
+    (1, 4, True),
+    (1, 8, False),
+    (1, 4, False),
+    (1, 2, False),
+)
+"""Repeats, best trials, and whether every backend's best and default go along, tried until one fits the time left."""
 SEEDS = 5
 """Seeds tried for a repeat whose folds would miss a class."""
 
@@ -185,14 +194,15 @@ def _affordable(
     seconds: float,
 ) -> tuple[int, list[TrialRecord], list[str]] | None:
     """Repeats and finalists whose cost, judged by the search's own, fits the time that is left."""
-    for repeats, top in PLANS:
-        chosen = shortlist(records, defaults, top)
+    for repeats, top, whole in PLANS:
+        chosen = shortlist(records, defaults, top) if whole else complete(records)[:top]
         # A small population costs more per network than the search's full blocks did.
         cost = sum(r.result.seconds * (2.0 if backends[r.backend].batched else 1.0) for r in chosen)
         if chosen and repeats * cost <= seconds:
-            whole = (repeats, top) == PLANS[0]
-            said = f"the time left allowed {repeats} fresh repeats of the {top} best trials instead of 3 of 8"
-            return repeats, chosen, [] if whole else [said]
+            least = "" if whole else " and of no others"
+            many = "1 fresh repeat" if repeats == 1 else f"{repeats} fresh repeats"
+            said = f"the time left allowed {many} of the {top} best trials{least} instead of 3 of 8"
+            return repeats, chosen, [] if (repeats, top) == PLANS[0][:2] else [said]
     return None
 
 

@@ -139,7 +139,7 @@ def _finalists(outcome: Outcome) -> list[Finalist]:
 def _shipped(outcome: Outcome) -> Shipped:
     decision, planned = outcome.decision, outcome.planned
     package, kind = outcome.shipment.package, outcome.kind
-    options = decision.options if decision else {"refit": float("nan")}
+    options = decision.options if decision else {kind: float("nan")}
     frame = planned.table.features.iloc[
         planned.split.holdout if len(planned.split.holdout) else planned.split.search
     ]

@@ -79,7 +79,9 @@ class Outcome:
     @property
     def kind(self) -> str:
         """ "refit", "bag" or "blend"."""
-        return self.decision.kind if self.decision else "refit"
+        if self.decision:
+            return self.decision.kind
+        return "bag" if len(self.shipment.package.members) > 1 else "refit"
 
     @property
     def parts(self) -> list[tuple[TrialRecord, float]]:

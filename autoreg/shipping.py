@@ -75,7 +75,9 @@ def ship(
         A configuration failed when it was fitted on all rows.
     """
     table, cut = planned.table, decision.cut if decision else Cut()
-    if finals is None or decision is None or decision.kind == "refit":
+    if finals is None or decision is None:
+        chains, whole = refit(planned, winner, None, _affordable(planned, winner, time_left())), True
+    elif decision.kind == "refit":
         chains, whole = refit(planned, winner, finals, 1), True
     else:
         parts = [(finals.records[i], i, float(w)) for i, w in enumerate(decision.weights) if w > 0]
@@ -94,6 +96,14 @@ def ship(
         package.save(Path(folder))
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
         return Shipment(Package.load(folder), size, whole)
+
+
+def _affordable(planned: StudyPlan, winner: TrialRecord, seconds: float) -> int:
+    """Copies of a winner that no fresh repeat has confirmed: all, or one."""
+    single = planned.study.select.final == "single" or planned.table.time is not None
+    if single or _cost(planned, winner) > seconds:
+        return 1
+    return copies(winner, planned.backends[winner.backend].rank)
 
 
 def _cost(planned: StudyPlan, record: TrialRecord) -> float:
