@@ -136,10 +136,11 @@ def test_less_time_means_fewer_repeats_of_fewer_trials_and_says_so(wine):
     two = finals(planned, records, time_left=lambda: 2.5 * cost)
     assert len(two.problems) == 2
     assert two.events == ["the time left allowed 2 fresh repeats of the 8 best trials instead of 3 of 8"]
-    fewest = len(shortlist(records, default_numbers(planned, records), 1))
-    one = finals(planned, records, time_left=lambda: float(fewest))
-    assert (len(one.problems), len(one.records)) == (1, fewest)
-    assert finals(planned, records, time_left=lambda: fewest - 0.5) is None
+    one = finals(planned, records, time_left=lambda: 2.0)
+    best = sorted((r for r in records if r.result.state == "complete"), key=lambda r: r.result.loss)[:2]
+    assert (len(one.problems), [r.number for r in one.records]) == (1, [r.number for r in best])
+    assert "1 fresh repeat of the 2 best trials and of no others" in one.events[0]
+    assert finals(planned, records, time_left=lambda: 1.5) is None
 
 
 def test_a_repeat_cut_short_is_left_out_whole(wine):
