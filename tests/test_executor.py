@@ -1,15 +1,19 @@
 """Worker processes: the same trials as without them, and no harm done when they die."""
 
 import os
+import random
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 import psutil
 import pytest
+from test_processes import STUDY, _trials, autoreg, trial_table
 from worker_backends import Broken, Endless, KilledAtFirst, Poison, Unloadable
 
 from autoreg import tune
@@ -23,6 +27,7 @@ from autoreg.spec import parse_study
 from autoreg.trial import OutOfTime, State
 
 TRIALS = 6
+SHORT = STUDY + "[search.xgboost]\nrounds = 30\n[split]\nfolds = 2\n"
 
 
 @pytest.fixture(scope="module")
@@ -236,3 +241,68 @@ def test_a_study_gives_the_same_trials_and_the_same_winner_with_workers(source):
     for key in ("best", "estimate"):
         assert alone.report[key] == together.report[key]
     assert not children()
+
+
+@pytest.mark.slow
+class TestCommand:
+    """The real command on a real store."""
+
+    def started(self, folder, trials):
+        (folder / "study.toml").write_text(SHORT.format(trials=trials))
+        command = [
+            sys.executable,
+            "-m",
+            "autoreg",
+            "tune",
+            "study.toml",
+            "--n-jobs",
+            "2",
+            "--json",
+            "out.json",
+        ]
+        return subprocess.Popen(
+            command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        )
+
+    def workers(self, driver):
+        """Worker processes, told by the module they run."""
+        found = psutil.Process(driver.pid).children(recursive=True)
+        return [p for p in found if p.is_running() and "autoreg.executor.worker" in " ".join(p.cmdline())]
+
+    def test_killed_workers_change_no_trial(self, tmp_path):
+        whole, killed = tmp_path / "whole", tmp_path / "killed"
+        for folder in (whole, killed):
+            folder.mkdir()
+        (whole / "study.toml").write_text(SHORT.format(trials=60))
+        assert autoreg(whole, "tune", "study.toml", "--quiet").returncode == 0
+        driver, chance, kills, seen = self.started(killed, 60), random.Random(0), 0, 0
+        while driver.poll() is None:
+            time.sleep(0.1)
+            # Between two kills a few trials end, so that none is killed so often that it is given up.
+            if _trials(killed) >= seen + 3:
+                with suppress(psutil.NoSuchProcess, IndexError):
+                    chance.choice(self.workers(driver)).kill()
+                    kills, seen = kills + 1, _trials(killed)
+        _, words = driver.communicate(timeout=300)
+        assert driver.returncode == 0, words
+        assert kills >= 3, kills
+        assert trial_table(whole) == trial_table(killed)
+
+    @pytest.mark.parametrize(
+        ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+    )
+    def test_stopped_or_killed_the_driver_leaves_no_worker(self, tmp_path, signum, code):
+        driver = self.started(tmp_path, 400)
+        try:
+            wait_for(lambda: _trials(tmp_path), 120)
+            workers = self.workers(driver)
+            assert len(workers) == 2
+        finally:
+            driver.send_signal(signum)
+            _, words = driver.communicate(timeout=25)
+        assert driver.returncode == code, words
+        assert not psutil.wait_procs(workers, timeout=5)[1]
+        assert "Traceback" not in words
+        if code > 0:
+            assert trial_table(tmp_path)
+            assert "resume" in words
