@@ -95,11 +95,25 @@ def cli() -> None:
     "--timeout", click.STRING, "S", "Limit for the whole command: seconds, or text such as 90s, 10m, 1h."
 )
 @_option("--backends", click.STRING, "A,B", "Model families to search: sklearn, xgboost, keras.")
+@_option(
+    "--n-jobs",
+    click.IntRange(min=-1),
+    "N",
+    "Trials at a time, each in a process of its own; -1 for one on every core. Changes no trial.",
+)
 @_option("--seed", click.INT, "N", "Seed of every random choice.")
 @click.option("--fresh", is_flag=True, help="Start over, even where the study is finished or begun.")
 @click.option("--quiet", is_flag=True, help="Say nothing but errors and warnings.")
 @_json
-def tune(study: str, data: str | None, fresh: bool, quiet: bool, json: str | None, **search: Any) -> None:
+def tune(
+    study: str,
+    data: str | None,
+    n_jobs: int | None,
+    fresh: bool,
+    quiet: bool,
+    json: str | None,
+    **search: Any,
+) -> None:
     """Search, choose the winner, estimate it once, register it.
 
     Every trial is a run in MLflow (MLFLOW_TRACKING_URI; a SQLite file in this folder when unset). A study that was
@@ -110,7 +124,7 @@ def tune(study: str, data: str | None, fresh: bool, quiet: bool, json: str | Non
         loaded = _study(study, data, search)
         from autoreg import tuner
 
-        result = tuner.tune(loaded, fresh=fresh, watch=watch)
+        result = tuner.tune(loaded, fresh=fresh, watch=watch, n_jobs=1 if n_jobs is None else n_jobs)
     record = result.as_json()
     if not quiet:
         click.echo("\n" + redact(describe_result(record, where_to_look(record))), err=True)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.backends import Backend, Fit, FitFailure, FitJob, always
+from autoreg.backends.common import calm_algebra
 from autoreg.data import encode_with
 from autoreg.metrics import Metric, loss_rows
 from autoreg.serving import Preprocessor
@@ -239,13 +240,14 @@ class _Tally:
         if data.score is None:
             raise ValueError("a fold without a score part cannot be evaluated")
         started = time.perf_counter()
-        predictions = outcome.member.predict(data.score.X)
+        with calm_algebra():
+            predictions = outcome.member.predict(data.score.X)
+            fitted = outcome.member.predict(data.train.X)
         if not np.isfinite(predictions).all():
             self.failure = f"fold {k + 1}: predictions are not finite"
             return False
         metric, fold = self.problem.metric, self.problem.split.folds[k]
         self._score(data, fold, predictions, metric)
-        fitted = outcome.member.predict(data.train.X)
         self.train_scores.append(metric(data.train.y, fitted, _plain(self.problem, fold.train)))
         # The member itself is not kept: a study holds hundreds of trials.
         self.fits.append(replace(outcome, member=None))  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -86,12 +87,14 @@ def _ratio(above: Floats, below: Floats) -> Floats:
     return np.asarray(np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0))
 
 
-def _mean(rows: Callable[[Array, Array], Floats]) -> Callable[[Array, Array], Scorer]:
-    def prepare(y: Array, p: Array) -> Scorer:
-        each = rows(y, p)
-        return lambda weights: _ratio(weights @ each, weights.sum(axis=1))
+def _mean_score(rows: Callable[[Array, Array], Floats], y: Array, p: Array) -> Scorer:
+    each = rows(y, p)
+    return lambda weights: _ratio(weights @ each, weights.sum(axis=1))
 
-    return prepare
+
+def _mean(rows: Callable[[Array, Array], Floats]) -> Callable[[Array, Array], Scorer]:
+    """The weighted mean of row values; a partial, since a closure could not be sent to another process."""
+    return partial(_mean_score, rows)
 
 
 def _rmse(y: Array, p: Array) -> Scorer:

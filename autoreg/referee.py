@@ -34,7 +34,7 @@ class Arm:
     best : TrialRecord or None
         Complete trial with the smallest loss among those told.
     spent : list of float
-        Seconds of every computed trial.
+        Seconds that every computed trial kept the search busy.
     told : dict of int to TrialRecord
         Its told trials by number, without arrays.
     """

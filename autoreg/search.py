@@ -204,7 +204,8 @@ class Search:
         share = (done.ended - done.started) / len(done.work.numbers)
         arm = self.arms[done.work.backend]
         for i, (n, result) in enumerate(zip(done.work.numbers, done.results, strict=True)):
-            arm.spent.append(share)
+            # Single trials run side by side, a block is one task.
+            arm.spent.append(share if arm.backend.batched else share / self.executor.workers)
             if n in self.finished or n in self.records:
                 continue
             start = done.started + i * share

@@ -6,14 +6,14 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from autoreg.errors import AutoregError, Interrupted, NoTrialCompleted
-from autoreg.executor import SerialExecutor
+from autoreg.executor import Executor, SerialExecutor, WorkerPool, worker_count
 from autoreg.finals import run_finals
 from autoreg.findings import gather
 from autoreg.header import study_header
@@ -31,7 +31,7 @@ from autoreg.planning import StudyPlan, plan
 from autoreg.racing import Judge
 from autoreg.record import StudyRecord
 from autoreg.registry import Registration, register
-from autoreg.report import figures, model_card, render
+from autoreg.report import artifacts, model_card
 from autoreg.search import Arm, Search
 from autoreg.selection import Decision, Estimate, choose, decide, estimate, nested_estimated
 from autoreg.serving import Package
@@ -97,6 +97,7 @@ def tune(
     tracking: Literal["mlflow", "off"] = "mlflow",
     fresh: bool = False,
     watch: Watch | None = None,
+    n_jobs: int = 1,
 ) -> TuneResult:
     """Run a study, or go on with one that was stopped.
 
@@ -112,13 +113,16 @@ def tune(
         Start a new generation of a study that was run before.
     watch : Watch, optional
         Hears what happens.
+    n_jobs : int
+        Trials that run at a time, each in a worker process of its own; -1 for one on every core. 1 runs them in this
+        process. The trials are the same, whatever it is.
 
     Raises
     ------
-    StudyError, DataError, NoTrialCompleted, Busy, TrackingUnavailable, Interrupted
+    UsageError, StudyError, DataError, NoTrialCompleted, Busy, TrackingUnavailable, Interrupted
         Each with its exit code.
     """
-    began = time.monotonic()
+    began, workers = time.monotonic(), worker_count(n_jobs)
     watch = watch or _Silent()
     watch.stage("data")
     planned = plan(study, data)
@@ -128,16 +132,22 @@ def tune(
     store = getattr(ledger, "uri", "")
     lock = study_lock(canonical(store), planned.digest, planned.study.name) if store else nullcontext()
     with lock:
-        return _Run(planned, ledger, watch, began).go(fresh)
+        return _Run(planned, ledger, watch, began, workers).go(fresh)
 
 
 class _Run:
     """One invocation of a study."""
 
     def __init__(
-        self, planned: StudyPlan, ledger: Ledger, watch: Watch, began: float, limit: float | None = None
+        self,
+        planned: StudyPlan,
+        ledger: Ledger,
+        watch: Watch,
+        began: float,
+        workers: int,
+        limit: float | None = None,
     ) -> None:
-        self.plan, self.ledger, self.watch, self.began = planned, ledger, watch, began
+        self.plan, self.ledger, self.watch, self.began, self.workers = planned, ledger, watch, began, workers
         self.spec = planned.study.search
         # A nested estimate repeats the study once more for every fold: each gets its share of the time.
         runs = 1 if len(planned.split.holdout) else len(planned.split.folds) + 1
@@ -181,12 +191,17 @@ class _Run:
             name: Arm(backend, Proposer(self.plan.resolved[name], self.spec.sampler, self.spec.seed, name))
             for name, backend in self.plan.backends.items()
         }
-        executor = SerialExecutor(self.plan.problem, self.plan.backends, lambda: time_left() > 0)
+        executor = self._executor(lambda: time_left() > 0)
         problem = self.plan.problem
         judge = Judge(problem.table.task, problem.row_losses, problem.weight, problem.table.group)
         return Search(
             self.spec, self.plan.block, arms, executor, self.ledger, history, time_left, self.watch, judge
         )
+
+    def _executor(self, in_time: Callable[[], bool]) -> Executor:
+        if self.workers == 1:
+            return SerialExecutor(self.plan.problem, self.plan.backends, in_time)
+        return WorkerPool(self.plan.problem, self.plan.backends, in_time, self.workers)
 
     @contextmanager
     def _left_tidy(self) -> Iterator[None]:
@@ -228,7 +243,7 @@ class _Run:
         report["seconds"] |= {"total": self._elapsed(), "tracking_wait": self.ledger.waited}
         record = replace(record, report=report)
         budget = {"trials": len(records), "timeout": self.spec.timeout, "stopped_by": search.stopped_by}
-        kept = _artifacts(record) if self.ledger.run_id else {}
+        kept = {RECORD: record.to_json(), **artifacts(record)} if self.ledger.run_id else {}
         metrics = parent_metrics(outcome, report)
         self.ledger.finish({"report": report, "budget": budget}, metrics, model_card(record), kept)
         return TuneResult("tuned", report, outcome.shipment.package, record)
@@ -291,7 +306,7 @@ class _Run:
         self.watch.stage("nested")
 
         def score(inner: StudyPlan) -> float:
-            run = _Run(inner, MemoryLedger(), _Silent(), time.monotonic(), self.limit)
+            run = _Run(inner, MemoryLedger(), _Silent(), time.monotonic(), self.workers, self.limit)
             try:
                 return run.assess().estimate.holdout
             except NoTrialCompleted:
@@ -321,9 +336,3 @@ class _Run:
             outcome.shipment.package,
             Registration(study.model, study.registry.alias, self.ledger.run_id, example, tags, note),
         )
-
-
-def _artifacts(record: StudyRecord) -> dict[str, str | bytes]:
-    """The record, the report and its figures, by path."""
-    drawn = {f"figures/{name}": content for name, content in figures(record).items()}
-    return {RECORD: record.to_json(), "report.html": render(record), **drawn}

@@ -19,6 +19,7 @@ from autoreg.trial import State
 BASE = {
     "name": "cancer",
     "data": {"source": "sklearn:load_breast_cancer", "target": "target"},
+    "split": {"folds": 3},
     "search": {
         "backends": ["sklearn", "xgboost"],
         "trials": 12,

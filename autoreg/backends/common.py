@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
@@ -77,12 +77,14 @@ def threads(work: float) -> int:
     return max(1, min(allowed, int(work // 500_000)))
 
 
-def calm_algebra(flops: float) -> AbstractContextManager[Any]:
-    """One thread for linear algebra in the block, unless one operation has enough work for more.
+def calm_algebra() -> AbstractContextManager[Any]:
+    """One thread for linear algebra in the block.
 
-    Threads that spin for tiny products cost ten times what they save, the more so beside other processes.
+    A product's last bits depend on the number of threads, and a trial is to be the same beside other workers as alone.
+    Threads that spin for tiny products also cost ten times what they save, the more so beside other processes.
     """
-    return nullcontext() if flops > 1e10 else _controller().limit(limits=1, user_api="blas")
+    limited: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
+    return limited
 
 
 @cache

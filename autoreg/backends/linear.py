@@ -104,7 +104,7 @@ def _fit(job: FitJob) -> Fit | FitFailure:
         return FitFailure(NO_ROW, params)
     if not np.isfinite(train.X).all():
         return FitFailure("the encoded rows hold NaN or infinite values", params)
-    with calm_algebra(0.0 if stochastic else float(rows * columns * min(rows, columns))):
+    with calm_algebra():
         if job.data.task == "regression":
             found = _sgd_values(job, train, penalty) if stochastic else _values(train, penalty)
         else:

@@ -8,22 +8,30 @@ from __future__ import annotations
 from autoreg.record import StudyRecord
 from autoreg.report.card import model_card
 
-__all__ = ["figures", "model_card", "render"]
+__all__ = ["artifacts", "figures", "model_card", "render"]
 
 
-def render(record: StudyRecord) -> str:
-    """The study as one HTML page that needs no other file, no network and no script.
+def artifacts(record: StudyRecord) -> dict[str, str | bytes]:
+    """The page and its figures by path (``"report.html"``, ``"figures/finalists.svg"``), every figure drawn once.
 
-    The same record gives the same text, byte for byte.
+    The same record gives the same bytes. The page needs no other file, no network and no script. What the record
+    says nothing of is left out.
     """
     from autoreg.report.catalogue import drawings
     from autoreg.report.page import page
 
-    return page(record, {name: drawing.inline() for name, drawing in drawings(record).items()})
+    drawn = drawings(record)
+    files: dict[str, str | bytes] = {f"figures/{name}.svg": drawing.file() for name, drawing in drawn.items()}
+    return {"report.html": page(record, {n: drawing.inline() for n, drawing in drawn.items()}), **files}
+
+
+def render(record: StudyRecord) -> str:
+    """The page alone; see ``artifacts``."""
+    return str(artifacts(record)["report.html"])
 
 
 def figures(record: StudyRecord) -> dict[str, bytes]:
-    """The figures of the page by file name (``"finalists.svg"``); what the record says nothing of is left out."""
+    """The figures alone by file name (``"finalists.svg"``); see ``artifacts``."""
     from autoreg.report.catalogue import drawings
 
     return {f"{name}.svg": drawing.file() for name, drawing in drawings(record).items()}

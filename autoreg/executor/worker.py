@@ -1,0 +1,109 @@
+"""What a worker process does: read the problem, then answer tasks until the driver is gone.
+
+Tasks come pickled, over a socket pair between two processes of one program; the problem lies in an unnamed file that all
+workers map into memory. Nothing is read from a place that others can write to.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import IO, Any
+
+from autoreg.backends import Backend
+from autoreg.evaluation import Problem, evaluate
+from autoreg.executor.tasks import Work
+from autoreg.quiet import quiet_libraries
+
+ALIGNED = 64
+"""Bytes: arrays begin where vector instructions like them to."""
+
+Span = tuple[int, int]
+"""Where something lies in the file: offset and bytes."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Where a worker finds the problem in the file (the problem itself last, its arrays before it), and the backends."""
+
+    spans: tuple[Span, ...]
+    backends: Mapping[str, bytes]
+
+
+def pack(problem: Problem, backends: Mapping[str, Backend], file: IO[bytes]) -> Packed:
+    """Write a problem to a file, with its encoded folds."""
+    buffers: list[pickle.PickleBuffer] = []
+    # What encodes new rows stays with the driver, which alone puts models together.
+    bare = pickle.dumps(replace(problem, _fitted={}), protocol=5, buffer_callback=buffers.append)
+    spans = []
+    for part in (*(buffer.raw() for buffer in buffers), memoryview(bare)):
+        file.write(bytes(-file.tell() % ALIGNED))
+        spans.append((file.tell(), part.nbytes))
+        file.write(part)
+    file.flush()
+    return Packed(tuple(spans), {name: pickle.dumps(backend) for name, backend in backends.items()})
+
+
+def unpack(packed: Packed, data: int) -> Problem:
+    """The problem over arrays mapped from file descriptor ``data``; what a worker writes there is its own copy."""
+    mapped = memoryview(mmap.mmap(data, 0, access=mmap.ACCESS_COPY))
+    *arrays, bare = (mapped[start : start + size] for start, size in packed.spans)
+    problem: Problem = pickle.loads(bare, buffers=arrays)
+    return problem
+
+
+def main(channel: int, data: int) -> None:
+    """Serve the driver at the other end of file descriptor ``channel``."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    quiet_libraries()
+    driver = Connection(channel)
+    os.set_inheritable(channel, False)
+    packed: Packed = driver.recv()
+    inbox: SimpleQueue[Work] = SimpleQueue()
+    threading.Thread(target=_listen, args=(driver, inbox), daemon=True).start()
+    problem = unpack(packed, data)
+    driver.send(("ready", None))
+    backends: dict[str, Backend] = {}
+    while True:
+        driver.send(_answer(inbox.get(), problem, packed.backends, backends))
+
+
+def _listen(driver: Connection, inbox: SimpleQueue[Work]) -> None:
+    """Take tasks in; end the process when the driver has ended, in the middle of a fit too."""
+    try:
+        while True:
+            inbox.put(driver.recv())
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+def _answer(
+    work: Work, problem: Problem, pickled: Mapping[str, bytes], backends: dict[str, Backend]
+) -> tuple[str, Any]:
+    """The results of a task with their wall-clock start and end, or the exception it raised."""
+    started, clock = time.time(), time.monotonic()
+    try:
+        if work.backend not in backends:  # its library is imported by its first task
+            backends[work.backend] = pickle.loads(pickled[work.backend])
+        results = evaluate(backends[work.backend], work.candidates, problem, work.incumbent)
+    except Exception as error:
+        return "error", (_portable(error), traceback.format_exc())
+    return "done", (results, started, started + time.monotonic() - clock)
+
+
+def _portable(error: Exception) -> Exception:
+    """The exception, or one of a plain type that says the same where it does not survive being sent."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
