@@ -291,7 +291,12 @@ class TestCommand:
         assert trial_table(whole) == trial_table(killed)
 
     @pytest.mark.parametrize(
-        ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+        ("signum", "code"),
+        [
+            pytest.param(signal.SIGINT, 130, marks=pytest.mark.full),
+            (signal.SIGTERM, 143),
+            (signal.SIGKILL, -9),
+        ],
     )
     def test_stopped_or_killed_the_driver_leaves_no_worker(self, tmp_path, signum, code):
         driver = self.started(tmp_path, 400)
