@@ -64,9 +64,7 @@ def gather(outcome: Outcome, report: dict[str, Any], seconds: Callable[[], float
         shipped=_shipped(outcome),
         overtuning=_overtuning(outcome),
         curves={name: values.tolist() for name, values in outcome.curves.items()},
-        best_round=float(np.mean(outcome.winner.result.rounds))
-        if any(outcome.winner.result.rounds)
-        else None,
+        best_round=_best_round(outcome),
         judged=_judged(outcome),
         removed=gone,
         kept=kept,
@@ -156,7 +154,7 @@ def _shipped(outcome: Outcome) -> Shipped:
         package.threshold if package.threshold != 0.5 else None,
         outcome.shipment.bytes,
         outcome.shipment.microseconds(frame),
-        decision.why
+        f"{decision.why}; {_made(outcome)}"
         if decision
         else "the time left allowed no fresh repeat: the smallest search score was taken",
     )

@@ -57,7 +57,7 @@ SECTIONS = (
     Section(
         "curves", "Learning curves", "How the winner learned",
         "How to read this: training stops where the loss on rows it is not fitted on is lowest; a growing distance between the lines "
-        "is overfitting. Means over folds.",
+        "is overfitting. Means over the folds that still trained.",
         sections_search.curves,
     ),
     Section(
