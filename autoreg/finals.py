@@ -153,27 +153,14 @@ def run_finals(
         return None
     repeats, chosen, events = planned
     alive = dict(enumerate(chosen))
-    problems: list[Problem] = []
-    fits: dict[int, list[list[Fit]]] = {i: [] for i in alive}
-    for r in range(repeats):
-        began, left = time.monotonic(), time_left()
-        fresh = _fresh(problem, spec, seed, r)
-        if fresh is None:
-            events.append(f"fresh repeat {r + 1}: no division into folds keeps every class; left out")
-            continue
-        try:
-            found = _repeat(alive, fresh, backends, configure, seed, r, lambda: time_left() > 0)
-        except OutOfTime:
-            spent = time.monotonic() - began
-            events.append(f"fresh repeat {r + 1} was cut short after {spent:.0f} s of {left:.0f} s left")
-            break
-        for i, outcome in found.items():
-            if isinstance(outcome, FitFailure):
-                record = alive.pop(i)
-                events.append(f"{record.backend} #{record.number} failed on fresh folds: {outcome.reason}")
-            else:
-                fits[i].append(outcome)
-        problems.append(fresh)
+    problems, fits = _scored(
+        alive,
+        events,
+        repeats,
+        lambda r: _fresh(problem, spec, seed, r),
+        lambda fresh, r: _repeat(alive, fresh, backends, configure, seed, r, lambda: time_left() > 0),
+        time_left,
+    )
     if not problems or not alive:
         return None
     kept = list(alive)
@@ -185,6 +172,39 @@ def run_finals(
     return Finals(
         [alive[i] for i in kept], problems, [fits[i] for i in kept], rows, predictions[:, sound], events
     )
+
+
+def _scored(
+    alive: dict[int, TrialRecord],
+    events: list[str],
+    repeats: int,
+    divide: Callable[[int], Problem | None],
+    fit: Callable[[Problem, int], dict[int, list[Fit] | FitFailure]],
+    time_left: Callable[[], float],
+) -> tuple[list[Problem], dict[int, list[list[Fit]]]]:
+    """Repeat after repeat while the time lasts; finalists that fail leave ``alive``, and ``events`` says what was lost."""
+    problems: list[Problem] = []
+    fits: dict[int, list[list[Fit]]] = {i: [] for i in alive}
+    for r in range(repeats):
+        began, left = time.monotonic(), time_left()
+        fresh = divide(r)
+        if fresh is None:
+            events.append(f"fresh repeat {r + 1}: no division into folds keeps every class; left out")
+            continue
+        try:
+            found = fit(fresh, r)
+        except OutOfTime:
+            spent = time.monotonic() - began
+            events.append(f"fresh repeat {r + 1} was cut short after {spent:.0f} s of {left:.0f} s left")
+            break
+        for i, outcome in found.items():
+            if isinstance(outcome, FitFailure):
+                record = alive.pop(i)
+                events.append(f"{record.backend} #{record.number} failed on fresh folds: {outcome.reason}")
+            else:
+                fits[i].append(outcome)
+        problems.append(fresh)
+    return problems, fits
 
 
 def _affordable(
