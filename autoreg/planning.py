@@ -17,10 +17,29 @@ from autoreg.evaluation import Problem, class_weights
 from autoreg.metrics import Metric, get_metric
 from autoreg.space import Space, resolve
 from autoreg.spec import Study, load_study
-from autoreg.trial import Choice, Dimension, Range, Rows, Split, Table
+from autoreg.trial import Choice, Dimension, Params, Range, Rows, Split, Table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What an earlier study hands on to the next one of its name.
+
+    Attributes
+    ----------
+    rule : mapping
+        Of its holdout: rows keep their sides. Empty where the new study makes its own.
+    warm : mapping of str to tuple of Params
+        Configurations by backend, tried right after the defaults.
+    """
+
+    rule: Mapping[str, Any] = field(default_factory=dict)
+    warm: Mapping[str, tuple[Params, ...]] = field(default_factory=dict)
+
+
+NO_PRIOR = Prior()
 
 
 @dataclass(frozen=True)
@@ -63,8 +82,16 @@ class StudyPlan:
         return {name: dict(space.default) for name, space in self.resolved.items()}
 
 
-def plan(study: Study | str | Path, data: pd.DataFrame | None = None) -> StudyPlan:
+def plan(study: Study | str | Path, data: pd.DataFrame | None = None, prior: Prior = NO_PRIOR) -> StudyPlan:
     """Load the data, divide it and lay out the search; raises whatever would stop the study before trial 0.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+    data : pandas.DataFrame, optional
+        The table, instead of the study's own source.
+    prior : Prior
+        What an earlier study hands on.
 
     Raises
     ------
@@ -75,12 +102,15 @@ def plan(study: Study | str | Path, data: pd.DataFrame | None = None) -> StudyPl
     backends = {name: get_backend(name) for name in study.search.backends}
     table = load_table(study.data, study.name, study.folder, data)
     metric = get_metric(study.search.metric, table.task)
-    split = make_split(table, study.split, study.search.seed)
+    split = make_split(table, study.split, study.search.seed, prior.rule or None)
     weight = class_weights(table, split.search, study.search.class_weight == "balanced")
     problem = Problem(table, split, metric, weight)
-    spaces = _resolved(study, backends, problem)
+    spaces = {
+        name: replace(space, warm=tuple(prior.warm.get(name, ())))
+        for name, space in _resolved(study, backends, problem).items()
+    }
     block = _block(study, table)
-    digest = _digest(study, table, spaces, block)
+    digest = _digest(study, table, spaces, block, prior)
     planned = StudyPlan(study, table, split, metric, backends, spaces, block, digest, problem)
     if study.split.estimate == "nested":
         every = np.arange(len(table.target))
@@ -124,7 +154,7 @@ def _block(study: Study, table: Table) -> int:
     return 8 if work < 2e6 else 4 if work < 2e7 else 2
 
 
-def _digest(study: Study, table: Table, spaces: Mapping[str, Space], block: int) -> str:
+def _digest(study: Study, table: Table, spaces: Mapping[str, Space], block: int, prior: Prior) -> str:
     """Same data, split and search give the same digest; budgets and where the data lies do not matter.
 
     The resolved spaces are part of it: a release with other built-in ranges searches another study.
@@ -136,6 +166,8 @@ def _digest(study: Study, table: Table, spaces: Mapping[str, Space], block: int)
         "spaces": {name: (dict(space.dimensions), dict(space.default)) for name, space in spaces.items()},
         "block": block,
     }
+    if prior.rule or prior.warm:
+        sections["prior"] = vars(prior)
     text = json.dumps(sections, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -48,10 +48,14 @@ class Space:
         Every name with its dimension.
     default : Params
         A value for every name: the library's own default, moved into what the study pins.
+    warm : tuple of Params
+        Configurations of an earlier study, tried right after the default; what the space no longer holds of them is
+        proposed anew.
     """
 
     dimensions: Mapping[str, Dimension]
     default: Params
+    warm: tuple[Params, ...] = ()
 
     @property
     def searched(self) -> dict[str, Choice | Range]:
@@ -72,7 +76,7 @@ class Space:
             for name, d in ranges.items()
             if isinstance(d, Range)
         }
-        return Space({**self.dimensions, **moved}, self.default)
+        return replace(self, dimensions={**self.dimensions, **moved})
 
     def fill(self, chosen: Params) -> dict[str, Scalar]:
         """A value for every name: chosen ones, and the fixed."""
@@ -271,7 +275,8 @@ class Proposer:
             return Asked(dict(self._list[self.asked - 1]), {})
         if first:
             return Asked(dict(self.space.default), {})
-        fixed = dict(recorded) if recorded else self._encoded(shared or {})
+        warm = self.space.warm[self.asked - 2 : self.asked - 1]
+        fixed = dict(recorded) if recorded else self._encoded(warm[0] if warm else shared or {})
         if fixed:
             self.study.enqueue_trial(fixed)
         self.study.sampler = self._sampler(number)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LIBRARIES = {"linear": (), "booster": ("xgboost",), "network": ("tensorflow", "keras")}
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
