@@ -1,0 +1,106 @@
+"""What the registry and the ledger hold of the champion: enough to retune it from an empty folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoreg.ledger import read_files, read_summary
+from autoreg.planning import Prior
+from autoreg.registry import Version, load_package, version_at
+from autoreg.serving import Package
+from autoreg.trial import Params
+
+WARM = 3
+"""Configurations that a backend hands on, the champion's own among them."""
+Keys = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that serves, with what its study left behind.
+
+    Attributes
+    ----------
+    version : Version
+    package : Package
+    rule : mapping
+        Of its holdout; empty where it held out no rows.
+    metric : str
+    promised : (float, float, float)
+        Its estimate with the 95 % interval.
+    warm : mapping of str to tuple of Params
+        The best configurations of its study by backend.
+    profile : mapping
+        Its training table in figures; empty where an older study left none.
+    keys : ndarray of uint64, or None
+        A key for every row its study had.
+    """
+
+    version: Version
+    package: Package
+    rule: Mapping[str, Any]
+    metric: str
+    promised: tuple[float, float, float]
+    warm: Mapping[str, tuple[Params, ...]]
+    profile: Mapping[str, Any] = field(default_factory=dict)
+    keys: Keys | None = None
+
+    @property
+    def prior(self) -> Prior:
+        """What it hands on. A cutoff in time does not bind the next study: its rows are newer."""
+        return Prior({} if self.rule.get("mode") == "time" else self.rule, self.warm)
+
+
+def read_champion(name: str, alias: str) -> Champion | None:
+    """The champion of a model, or None where nothing has its alias.
+
+    Raises
+    ------
+    TrackingUnavailable, StudyError, DataError
+        The store is away, or the version is not one of autoreg's.
+    """
+    version = version_at(name, alias)
+    if version is None:
+        return None
+    summary = read_summary(version.run_id)
+    files = read_files(version.run_id, ("split.json", "profile.json", "rows.npy"))
+    estimate = summary.get("estimate", {})
+    kind = estimate.get("kind", "holdout")
+    promised = tuple(_number(estimate.get(f"{kind}{end}")) for end in ("", "_low", "_high"))
+    rows = files.get("rows.npy")
+    return Champion(
+        version,
+        load_package(version.uri),
+        json.loads(files.get("split.json", b"{}")) if kind == "holdout" else {},
+        str(estimate.get("metric", summary.get("metric", ""))),
+        (promised[0], promised[1], promised[2]),
+        warmest(summary.get("trials_table", ()), summary.get("best", {})),
+        json.loads(files.get("profile.json", b"{}")),
+        None if rows is None else np.load(io.BytesIO(rows), allow_pickle=False),
+    )
+
+
+def warmest(trials: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> dict[str, tuple[Params, ...]]:
+    """The champion's configuration first, then the best ones of each backend by the search's loss."""
+    found: dict[str, list[Params]] = {}
+    ranked = sorted(
+        (t for t in trials if t["state"] == "complete" and math.isfinite(t["loss"])),
+        key=lambda t: (t["number"] != best.get("trial"), t["loss"], t["number"]),
+    )
+    for trial in ranked:
+        listed, params = found.setdefault(trial["backend"], []), dict(trial["params"])
+        if len(listed) < WARM and params not in listed:
+            listed.append(params)
+    return {name: tuple(listed) for name, listed in found.items()}
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)

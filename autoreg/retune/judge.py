@@ -1,0 +1,115 @@
+"""Champion against challenger, on rows that neither has trained on."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoreg.drift import row_keys
+from autoreg.outcome import resampled_together
+from autoreg.planning import StudyPlan
+from autoreg.retune.champion import Champion, Keys
+from autoreg.selection import Gate, gate
+from autoreg.serving import Package
+from autoreg.spec import RetuneSpec
+from autoreg.trial import Floats, Rows
+
+LOOKS = "looks.npz"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the challenger is to serve.
+
+    Attributes
+    ----------
+    promoted : bool
+    reason : str
+        One line.
+    gate : Gate or None
+        The comparison; None where there were no rows for one.
+    files : mapping of str to bytes
+        For the run: how often each row was looked at.
+    """
+
+    promoted: bool
+    reason: str
+    gate: Gate | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def line(self) -> str:
+        """The verdict as it is said."""
+        return f"{'promoted' if self.promoted else 'the champion stays'}: {self.reason}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The verdict for scripts."""
+        found = {} if self.gate is None else self.gate.as_json()
+        return {**found, "promoted": self.promoted, "reason": self.reason}
+
+
+def judge(champion: Champion, challenger: Package, planned: StudyPlan, spec: RetuneSpec) -> Verdict:
+    """Compare the two on the holdout that both studies kept aside.
+
+    Rows of the holdout that the champion may have trained on (its study held out others, or none) do not count.
+    """
+    rows = untouched(champion, planned)
+    if not len(rows):
+        reason = "no row of today's table is new to both models, so they cannot be compared"
+        return Verdict(spec.gate == "always", reason)
+    table, metric = planned.table, planned.metric
+    weight = None if table.weight is None else table.weight[rows]
+    keys = row_keys(table)[rows]
+    looks = champion.looks
+    used = np.array([looks.get(int(key), 0) for key in keys])
+    found = gate(
+        metric,
+        table.target[rows],
+        scored(champion.package, planned, rows),
+        scored(challenger, planned, rows),
+        weight,
+        resampled_together(planned, rows),
+        spec.gate,
+        spec.margin,
+        used,
+        planned.study.search.seed,
+    )
+    return Verdict(found.promoted, found.reason, found, {LOOKS: _counted(looks, keys)})
+
+
+def untouched(champion: Champion, planned: StudyPlan) -> Rows:
+    """Rows of today's holdout that the champion has not trained on either.
+
+    With the champion's own rule every row keeps its side. A cutoff in time has moved on or stands where it stood. Else
+    only rows that the champion's study did not have are safe.
+    """
+    rows, then, now = planned.split.holdout, champion.rule, planned.split.rule
+    if then and then.get("mode") == "time" == now.get("mode") and now["cutoff"] >= then["cutoff"]:
+        return rows
+    if then and {**then} == {**now}:
+        return rows
+    if champion.keys is None:
+        return rows[:0]
+    return rows[~np.isin(row_keys(planned.table)[rows], champion.keys)]
+
+
+def scored(package: Package, planned: StudyPlan, rows: Rows) -> NDArray[Any]:
+    """A package's predictions of some rows, its classes in today's order; a class it does not know gets nothing."""
+    raw = package.predict_raw(planned.table.features.iloc[rows])
+    if planned.metric.needs == "label":
+        raw = package.decisive(raw)
+    classes = list(planned.table.classes)
+    if package.task == "regression" or list(package.classes) == classes:
+        return raw
+    found = np.zeros((len(raw), len(classes)))
+    for k, label in enumerate(package.classes):
+        if label in classes:
+            found[:, classes.index(label)] = raw[:, k]
+    total = found.sum(axis=1, keepdims=True)
+    return np.divide(found, total, out=np.full_like(found, 1 / len(classes)), where=total > 0)
