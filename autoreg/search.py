@@ -172,6 +172,7 @@ class Search:
         candidates = tuple(
             Candidate(arm.asked[n].params, derive_seed(self.spec.seed, name, n, "fit")) for n in numbers
         )
+        self.ledger.attempt(numbers)
         self.executor.submit(Work(tuple(numbers), name, candidates, self._incumbent(arm)))
 
     def _incumbent(self, arm: Arm) -> NDArray[np.float32] | None:
