@@ -206,6 +206,9 @@ class MlflowLedger:
 
     # -- writing -----------------------------------------------------------------------------------------------
 
+    def attempt(self, numbers: Sequence[int]) -> None:
+        """Note that trials are about to be computed."""
+
     def record(self, record: TrialRecord) -> None:
         """Keep a finished trial; returns before it is written."""
         if self.writer is None:
