@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
+from collections.abc import Mapping
 
+import numpy as np
+
+from autoreg.drift import profile, row_keys
 from autoreg.ledger import StudyHeader, environment
-from autoreg.planning import StudyPlan
+from autoreg.planning import NO_PRIOR, StudyPlan
 from autoreg.secrets import redact
 from autoreg.spec import Study
 
+NO_TAGS: Mapping[str, str] = {}
 
-def study_header(planned: StudyPlan, fresh: bool) -> StudyHeader:
-    """Everything the ledger keeps of a study as a whole."""
+
+def study_header(planned: StudyPlan, fresh: bool, tags: Mapping[str, str] = NO_TAGS) -> StudyHeader:
+    """Everything the ledger keeps of a study as a whole; ``tags`` are put on its parent run."""
     table, study = planned.table, planned.study
     shape = (len(table.target), table.n_classes) if table.n_classes else (len(table.target),)
     params = {
@@ -33,9 +40,11 @@ def study_header(planned: StudyPlan, fresh: bool) -> StudyHeader:
         "schema": json.dumps(schema)[:60_000],
         "profile": json.dumps({"num_rows": len(table.target), "num_elements": table.features.size}),
     }
-    files = {
+    files: dict[str, str | bytes] = {
         "environment.json": json.dumps(environment(), indent=1),
         "study.json": redact(_study_text(study)),
+        "split.json": json.dumps(dict(planned.split.rule), default=str),
+        **_handed_on(planned),
     }
     if study.text:
         files["study.toml"] = redact(study.text)
@@ -50,7 +59,19 @@ def study_header(planned: StudyPlan, fresh: bool) -> StudyHeader:
         dataset,
         fresh,
         str(study.folder),
+        tags,
     )
+
+
+def _handed_on(planned: StudyPlan) -> dict[str, str | bytes]:
+    """What the next study of the name will want to know of this one's table; no raw rows."""
+    rows = io.BytesIO()
+    np.save(rows, row_keys(planned.table), allow_pickle=False)
+    text = json.dumps(profile(planned.table, planned.split.search))
+    found: dict[str, str | bytes] = {"profile.json": text, "rows.npy": rows.getvalue()}
+    if planned.prior != NO_PRIOR:
+        found["prior.json"] = json.dumps(vars(planned.prior), default=list)
+    return found
 
 
 def _colspec(kind: str) -> str:

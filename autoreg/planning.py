@@ -59,6 +59,8 @@ class StudyPlan:
     digest : str
         Names the study: data, split and search without their budgets.
     problem : Problem
+    prior : Prior
+        What an earlier study handed on.
     """
 
     study: Study
@@ -70,6 +72,7 @@ class StudyPlan:
     block: int
     digest: str
     problem: Problem = field(repr=False)
+    prior: Prior = NO_PRIOR
 
     @property
     def spaces(self) -> dict[str, Mapping[str, Dimension]]:
@@ -111,7 +114,7 @@ def plan(study: Study | str | Path, data: pd.DataFrame | None = None, prior: Pri
     }
     block = _block(study, table)
     digest = _digest(study, table, spaces, block, prior)
-    planned = StudyPlan(study, table, split, metric, backends, spaces, block, digest, problem)
+    planned = StudyPlan(study, table, split, metric, backends, spaces, block, digest, problem, prior)
     if study.split.estimate == "nested":
         every = np.arange(len(table.target))
         return redivided(planned, every, every[:0], study.search.seed)
@@ -170,7 +173,7 @@ def _digest(study: Study, table: Table, spaces: Mapping[str, Space], block: int,
         "spaces": {name: (dict(space.dimensions), dict(space.default)) for name, space in spaces.items()},
         "block": block,
     }
-    if prior.rule or prior.warm:
+    if prior != NO_PRIOR:
         sections["prior"] = vars(prior)
     text = json.dumps(sections, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

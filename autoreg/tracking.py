@@ -58,6 +58,11 @@ def canonical(uri: str) -> str:
     return f"sqlite:///{Path(place).resolve()}{mark}{options}"
 
 
+def store_address() -> str:
+    """The address of the store that MLflow is set to, the same from whatever folder a SQLite file is named."""
+    return canonical(str(quiet_client().tracking_uri))
+
+
 def _create_database(place: Path) -> None:
     """Make a new SQLite store beside its place and link it in when it is whole.
 

@@ -331,3 +331,15 @@ class Watch(Protocol):
 
     def stage(self, name: str) -> None:
         """The study enters a stage: "data", "search", "refit", "holdout", "register"."""
+
+
+class Silent:
+    """A Watch that says nothing."""
+
+    def say(self, message: str) -> None: ...  # noqa: D102
+    def planned(self, trials: int, seconds: float) -> None: ...  # noqa: D102
+    def trial(self, record: TrialRecord, replayed: bool) -> None: ...  # noqa: D102
+    def stage(self, name: str) -> None: ...  # noqa: D102
+
+
+SILENT = Silent()

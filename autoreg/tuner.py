@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,7 +39,7 @@ from autoreg.shipping import configuration, ship
 from autoreg.space import Proposer
 from autoreg.spec import Study
 from autoreg.tracking import canonical
-from autoreg.trial import Floats, TrialRecord, Watch
+from autoreg.trial import SILENT, Floats, TrialRecord, Watch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,15 +81,6 @@ class TuneResult:
         return {**self.report, "status": self.status}
 
 
-class _Silent:
-    """A Watch that says nothing."""
-
-    def say(self, message: str) -> None: ...
-    def planned(self, trials: int, seconds: float) -> None: ...
-    def trial(self, record: TrialRecord, replayed: bool) -> None: ...
-    def stage(self, name: str) -> None: ...
-
-
 def tune(
     study: Study | str | Path,
     data: pd.DataFrame | None = None,
@@ -129,17 +120,63 @@ def tune(
     UsageError, StudyError, DataError, NoTrialCompleted, Busy, TrackingUnavailable, ClusterUnavailable, Interrupted
         Each with its exit code.
     """
-    began, watch = time.monotonic(), watch or _Silent()
+    began, watch = time.monotonic(), watch or SILENT
     where = Engine(engine, n_jobs, address, watch.say)
     watch.stage("data")
     planned = plan(study, data)
     for note in planned.table.notes:
         watch.say(note)
+    return run(planned, where, watch, began, tracking=tracking, fresh=fresh)
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a study's winner is registered as.
+
+    Attributes
+    ----------
+    alias : str or None
+        Of the new version; None for the study's own, which the version before then leaves to it.
+    tags : mapping of str to str
+        Set on the parent run.
+    """
+
+    alias: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+PLAIN = Purpose()
+
+
+def run(
+    planned: StudyPlan,
+    where: Engine,
+    watch: Watch,
+    began: float,
+    *,
+    tracking: Literal["mlflow", "off"] = "mlflow",
+    fresh: bool = False,
+    purpose: Purpose = PLAIN,
+) -> TuneResult:
+    """Run a study that is planned already; see ``tune``.
+
+    Parameters
+    ----------
+    planned : StudyPlan
+    where : Engine
+    watch : Watch
+    began : float
+        ``time.monotonic()`` when the invocation began; its time limit counts from there.
+    tracking, fresh
+        As for ``tune``.
+    purpose : Purpose
+        What its winner is registered as.
+    """
     ledger: Ledger = MemoryLedger() if tracking == "off" else MlflowLedger()
     store = getattr(ledger, "uri", "")
     lock = study_lock(canonical(store), planned.digest, planned.study.name) if store else nullcontext()
     with lock, where:
-        return _Run(planned, ledger, watch, began, where).go(fresh)
+        return _Run(planned, ledger, watch, began, where, purpose).go(fresh)
 
 
 class _Run:
@@ -152,8 +189,10 @@ class _Run:
         watch: Watch,
         began: float,
         engine: Engine,
+        purpose: Purpose = PLAIN,
         limit: float | None = None,
     ) -> None:
+        self.purpose = purpose
         self.plan, self.ledger, self.watch, self.began, self.engine = planned, ledger, watch, began, engine
         self.spec = planned.study.search
         # A nested estimate repeats the study once more for every fold: each gets its share of the time.
@@ -163,7 +202,7 @@ class _Run:
     def go(self, fresh: bool) -> TuneResult:
         """Skip, or search and finish."""
         with self._left_tidy():
-            history = self.ledger.begin(study_header(self.plan, fresh))
+            history = self.ledger.begin(study_header(self.plan, fresh, self.purpose.tags))
             if history.result is not None and self._covered(history.result["budget"]):
                 self.watch.say(
                     "this study is finished already; --fresh starts it anew, more --trials continue it"
@@ -249,7 +288,7 @@ class _Run:
         record = gather(outcome, report, lambda: EXPLAIN_SHARE * self.spec.timeout - self._elapsed())
         if self.ledger.run_id:
             self.watch.stage("register")
-            named = {"name": self.plan.study.model, "alias": self.plan.study.registry.alias}
+            named = {"name": self.plan.study.model, "alias": self.alias}
             card = model_card(replace(record, report={**report, "model": named}))
             report["model"] = self._register(outcome, card)
         report["seconds"] |= {"total": self._elapsed(), "tracking_wait": self.ledger.waited}
@@ -259,6 +298,11 @@ class _Run:
         metrics = parent_metrics(outcome, report)
         self.ledger.finish({"report": report, "budget": budget}, metrics, model_card(record), kept)
         return TuneResult("tuned", report, outcome.shipment.package, record)
+
+    @property
+    def alias(self) -> str:
+        """Alias of the new version."""
+        return self.purpose.alias or self.plan.study.registry.alias
 
     def _elapsed(self) -> float:
         return time.monotonic() - self.began
@@ -318,7 +362,7 @@ class _Run:
         self.watch.stage("nested")
 
         def score(inner: StudyPlan) -> float:
-            run = _Run(inner, MemoryLedger(), _Silent(), time.monotonic(), self.engine, self.limit)
+            run = _Run(inner, MemoryLedger(), SILENT, time.monotonic(), self.engine, limit=self.limit)
             try:
                 return run.assess().estimate.holdout
             except NoTrialCompleted:
@@ -346,5 +390,5 @@ class _Run:
         example = self.plan.table.features.iloc[self.plan.split.search[:5]].reset_index(drop=True)
         return register(
             outcome.shipment.package,
-            Registration(study.model, study.registry.alias, self.ledger.run_id, example, tags, note),
+            Registration(study.model, self.alias, self.ledger.run_id, example, tags, note),
         )

@@ -5,6 +5,7 @@ is written once, when the trial is over, by one thread beside the search. mlflow
 """
 
 from autoreg.ledger.client import environment
+from autoreg.ledger.files import KEY, keep_files, read_files, run_of_key
 from autoreg.ledger.contract import History, Ledger, MemoryLedger, StudyHeader
 from autoreg.ledger.lock import study_lock
 from autoreg.ledger.runs import RECORD
@@ -12,6 +13,7 @@ from autoreg.ledger.store import MlflowLedger
 from autoreg.ledger.summary import read_record, read_summary
 
 __all__ = [
+    "KEY",
     "RECORD",
     "History",
     "Ledger",
@@ -19,7 +21,10 @@ __all__ = [
     "MlflowLedger",
     "StudyHeader",
     "environment",
+    "keep_files",
+    "read_files",
     "read_record",
     "read_summary",
+    "run_of_key",
     "study_lock",
 ]

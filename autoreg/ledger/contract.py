@@ -28,12 +28,14 @@ class StudyHeader:
         Shape of a trial's predictions over the table.
     params : mapping
         Settings shown on the parent run.
-    files : mapping of str to str
-        Text artifacts by name.
+    files : mapping of str to str or bytes
+        Artifacts by name.
     dataset : mapping of str to str
         ``name``, ``digest``, ``source``, ``source_type``, ``schema``, ``profile`` of the data.
     fresh : bool
         Start a new generation instead of continuing the study.
+    tags : mapping of str to str
+        Set on the parent run beside its own.
     folder : str
         Folder of the study file; where it is in a git repository, its commit is noted.
     """
@@ -44,10 +46,11 @@ class StudyHeader:
     kept: NDArray[np.int64]
     shape: tuple[int, ...]
     params: Mapping[str, Any] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str | bytes] = field(default_factory=dict)
     dataset: Mapping[str, str] = field(default_factory=dict)
     fresh: bool = False
     folder: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

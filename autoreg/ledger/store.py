@@ -149,6 +149,7 @@ class MlflowLedger:
             "autoreg.generation": str(self.generation),
             "autoreg.metric": header.metric.name,
             "mlflow.runName": header.name,
+            **header.tags,
         }
 
     def _describe(self, run_id: str, header: StudyHeader) -> None:

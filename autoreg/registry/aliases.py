@@ -15,6 +15,8 @@ from autoreg.tracking import found_or_none, quiet_client, reaching
 
 PREVIOUS = "previous"
 """Alias of the version that was champion before the present one."""
+CHALLENGER = "challenger"
+"""Alias of the newest version that was tuned to replace the champion."""
 
 
 @dataclass(frozen=True)
@@ -92,16 +94,24 @@ def promote(name: str, number: str, alias: str, reason: str) -> Version | None:
     """
     client = quiet_client()
     with reaching(str(client.tracking_uri)):
-        wanted, before = _at(client, name, number), _at(client, name, alias)
+        wanted = _at(client, name, number)
         if wanted is None:
             raise StudyError(f"model '{name}' has no version {number}; see its versions in MLflow")
-        if before is not None and before.number == wanted.number:
-            return None
+        before = give_alias(client, name, wanted.number, alias)
         if before is not None:
-            client.set_registered_model_alias(name, PREVIOUS, before.number)
-        _note(client, wanted, f"promoted: {reason}")
-        client.set_registered_model_alias(name, alias, wanted.number)
+            _note(client, wanted, f"promoted: {reason}")
         return before
+
+
+def give_alias(client: Any, name: str, number: str, alias: str) -> Version | None:
+    """Move an alias; the version that a serving alias leaves becomes ``previous``, and is returned."""
+    before = None if alias == CHALLENGER else _at(client, name, alias)
+    if before is not None and before.number == number:
+        return None
+    if before is not None:
+        client.set_registered_model_alias(name, PREVIOUS, before.number)
+    client.set_registered_model_alias(name, alias, number)
+    return before
 
 
 def rollback(name: str, alias: str) -> tuple[Version, Version]:

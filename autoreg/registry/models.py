@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoreg.errors import DataError, StudyError
+from autoreg.registry.aliases import give_alias
 from autoreg.secrets import redact
 from autoreg.serving import FORMAT, Package
 from autoreg.tracking import found_or_none, quiet_client, reaching
@@ -74,7 +75,7 @@ def register(package: Package, registration: Registration) -> dict[str, Any]:
         found = _existing(client, registration)
         if found is None:
             found = _create_version(client, registration, _log(package, registration))
-        client.set_registered_model_alias(registration.model, registration.alias, found)
+        give_alias(client, registration.model, found, registration.alias)
     return {
         "name": registration.model,
         "version": found,

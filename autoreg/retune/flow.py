@@ -7,26 +7,27 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoreg.errors import UsageError
-from autoreg.ledger import keep_files, read_files, run_of_key, study_lock
+from autoreg.executor import Engine, EngineName
+from autoreg.ledger import KEY, keep_files, read_files, run_of_key, study_lock
 from autoreg.planning import NO_PRIOR, Prior, StudyPlan, plan
 from autoreg.record import plain
-from autoreg.registry import annotate, load_package, promote, version_at
+from autoreg.registry import CHALLENGER, annotate, load_package, promote, version_at
 from autoreg.retune.champion import Champion, read_champion
 from autoreg.retune.due import Due, differences, due
 from autoreg.retune.judge import judge
 from autoreg.spec import Study, load_study
-from autoreg.trial import Silent, Watch
-from autoreg.tuner import Invocation, TuneResult, run
+from autoreg.tracking import store_address
+from autoreg.trial import SILENT, Watch
+from autoreg.tuner import Purpose, TuneResult, run
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CHALLENGER = "challenger"
 REPORT, PRIOR = "retune.json", "prior.json"
 
 
@@ -56,8 +57,10 @@ def retune(
     data: pd.DataFrame | None = None,
     *,
     key: str | None = None,
-    watch: Watch | None = None,
-    invocation: Invocation = Invocation(),
+    watch: Watch = SILENT,
+    n_jobs: int = 1,
+    engine: EngineName = "processes",
+    address: str | None = None,
 ) -> RetuneResult:
     """Retune a study's model where that is due, and let the better one of champion and challenger serve.
 
@@ -71,8 +74,8 @@ def retune(
         Names this retune: the same key again does nothing. Made from study, data and date when left out.
     watch : Watch, optional
         Hears what happens.
-    invocation : Invocation
-        How the new study is run.
+    n_jobs, engine, address
+        As for ``tune``.
 
     Raises
     ------
@@ -82,18 +85,24 @@ def retune(
     study = study if isinstance(study, Study) else load_study(study)
     if key is not None and not re.fullmatch(r"[\w.:@/+ -]{1,200}", key):
         raise UsageError(f"--key: expected up to 200 letters, digits or any of .:@/+-_ and blanks, found {key!r}")
-    watch = watch or Silent()
-    with study_lock(invocation.store(), f"model:{study.model}", study.model):
-        return _Retune(study, data, key, watch, invocation).go()
+    began, where = time.monotonic(), Engine(engine, n_jobs, address, watch.say)
+    with study_lock(store_address(), f"model:{study.model}", study.model):
+        return _Retune(study, data, key, watch, where, began).go()
 
 
 class _Retune:
     """One invocation, which holds the model's lock."""
 
     def __init__(
-        self, study: Study, data: pd.DataFrame | None, key: str | None, watch: Watch, invocation: Invocation
+        self,
+        study: Study,
+        data: pd.DataFrame | None,
+        key: str | None,
+        watch: Watch,
+        where: Engine,
+        began: float,
     ) -> None:
-        self.study, self.data, self.watch, self.invocation = study, data, watch, invocation
+        self.study, self.data, self.watch, self.where, self.began = study, data, watch, where, began
         self.champion = read_champion(study.model, study.registry.alias)
         self.planned, self.key = self._plan(key)
 
@@ -157,10 +166,11 @@ class _Retune:
         return self._recorded("promoted" if verdict.promoted else "kept", tuned, more, verdict.files)
 
     def _tune(self, alias: str) -> TuneResult:
-        prior = json.dumps(vars(self.planned.prior), default=list)
-        tags = {"autoreg.retune_key": self.key, "autoreg.model": self.study.model}
-        given = replace(self.invocation, alias=alias, tags=tags, files={PRIOR: prior})
-        return run(self.planned, given, self.watch)
+        purpose = Purpose(alias, self._tags())
+        return run(self.planned, self.where, self.watch, self.began, purpose=purpose)
+
+    def _tags(self) -> dict[str, str]:
+        return {KEY: self.key, "autoreg.model": self.study.model}
 
     def _recorded(
         self, status: str, tuned: TuneResult, more: Mapping[str, Any], files: Mapping[str, bytes]
@@ -169,8 +179,7 @@ class _Retune:
         if status == "promoted":
             report["model"]["alias"] = self.study.registry.alias
         text = json.dumps(report, indent=1).encode()
-        tags = {"autoreg.retune_key": self.key, "autoreg.model": self.study.model}
-        tags |= {"autoreg.gate": str(more.get("gate", {}).get("reason", status)), "autoreg.retuned": status}
+        tags = self._tags() | {"autoreg.gate": str(more.get("gate", {}).get("reason", status)), "autoreg.retuned": status}
         keep_files(tuned.run_id, {REPORT: text, **files}, tags)
         return RetuneResult(status, report)
 
