@@ -23,6 +23,8 @@ from autoreg.errors import StudyError, did_you_mean
 from autoreg.spec_parts import Duration, Names, RangeSpec, Section, SpaceSpec
 from autoreg.trial import Dimension, Scalar
 
+WHEN = ("always", "new_rows", "drift", "degraded", "age")
+
 
 class DataSpec(Section):
     """Where the table is and what its columns are."""
@@ -163,6 +165,43 @@ class RegistrySpec(Section):
         return alias
 
 
+class RetuneSpec(Section):
+    """When a scheduled retune is due, and when its winner serves."""
+
+    when: Names = Field(
+        ("always",),
+        min_length=1,
+        description="`always`, `new_rows`, `drift`, `degraded` or `age`; where several are named, one that holds is enough",
+    )
+    new_rows: int = Field(
+        100, ge=1, description="for `new_rows`: so many rows that the champion's study did not have"
+    )
+    older_than: Duration = Field(
+        604_800.0, description='for `age`: how old the champion may get, such as `"7d"`'
+    )
+    gate: Literal["superior", "non_inferior", "always"] = Field(
+        "superior",
+        description="`superior`: promote when better by more than `margin` with a probability of .95; `non_inferior`: when not worse by more than it; `always`",
+    )
+    margin: float = Field(0.0, ge=0, description="difference that does not matter, in units of the metric")
+
+    @field_validator("when")
+    @classmethod
+    def _known(cls, when: tuple[str, ...]) -> tuple[str, ...]:
+        for name in when:
+            if name not in WHEN:
+                raise ValueError(
+                    f"expected any of {', '.join(WHEN)}, found {name!r}{did_you_mean(name, WHEN)}"
+                )
+        return when
+
+    @model_validator(mode="after")
+    def _margin(self) -> RetuneSpec:
+        if self.gate == "non_inferior" and self.margin == 0:
+            raise ValueError('gate = "non_inferior" needs a margin above 0: how much worse is still as good')
+        return self
+
+
 class TlsSpec(Section):
     """PEM files for `tls://`, relative to the study file's folder."""
 
@@ -197,6 +236,7 @@ class Study(Section):
     search: SearchSpec = SearchSpec()
     select: SelectSpec = SelectSpec()
     registry: RegistrySpec = RegistrySpec()
+    retune: RetuneSpec = RetuneSpec()
     cluster: ClusterSpec = ClusterSpec()
     _folder: Path = PrivateAttr(default=Path("."))
     _text: str = PrivateAttr(default="")
@@ -308,6 +348,7 @@ def reference() -> str:
         ("search", SearchSpec),
         ("select", SelectSpec),
         ("registry", RegistrySpec),
+        ("retune", RetuneSpec),
         ("cluster", ClusterSpec),
     ]
     for section, model in sections:

@@ -5,8 +5,8 @@ is written once, when the trial is over, by one thread beside the search. mlflow
 """
 
 from autoreg.ledger.client import environment
-from autoreg.ledger.files import KEY, keep_files, read_files, run_of_key
 from autoreg.ledger.contract import History, Ledger, MemoryLedger, StudyHeader
+from autoreg.ledger.files import KEY, keep_files, read_files, run_of_key
 from autoreg.ledger.lock import study_lock
 from autoreg.ledger.runs import RECORD
 from autoreg.ledger.store import MlflowLedger

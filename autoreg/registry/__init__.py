@@ -1,6 +1,16 @@
 """Versions and aliases: package a winner, register it once, point aliases at it, load it again."""
 
-from autoreg.registry.aliases import CHALLENGER, PREVIOUS, Version, annotate, promote, rollback, version_at
+from autoreg.registry.aliases import (
+    CHALLENGER,
+    PREVIOUS,
+    Version,
+    annotate,
+    model_tags,
+    promote,
+    rollback,
+    tag_model,
+    version_at,
+)
 from autoreg.registry.models import Registration, load_package, register, requirements
 
 __all__ = [
@@ -10,9 +20,11 @@ __all__ = [
     "Version",
     "annotate",
     "load_package",
+    "model_tags",
     "promote",
     "register",
     "requirements",
     "rollback",
+    "tag_model",
     "version_at",
 ]

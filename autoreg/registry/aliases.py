@@ -76,6 +76,21 @@ def annotate(version: Version, tags: Mapping[str, str]) -> None:
             client.set_model_version_tag(version.name, version.number, key, value[:5000])
 
 
+def model_tags(name: str) -> dict[str, str]:
+    """Tags of a registered model as a whole; none where there is no such model."""
+    client = quiet_client()
+    with reaching(str(client.tracking_uri)):
+        found = found_or_none(client.get_registered_model, name)
+        return {} if found is None else dict(found.tags)
+
+
+def tag_model(name: str, key: str, value: str) -> None:
+    """Set a tag of a registered model as a whole."""
+    client = quiet_client()
+    with reaching(str(client.tracking_uri)):
+        client.set_registered_model_tag(name, key, value)
+
+
 def promote(name: str, number: str, alias: str, reason: str) -> Version | None:
     """Let a version serve: it gets the alias, and the version that had it becomes ``previous``.
 
@@ -133,7 +148,9 @@ def rollback(name: str, alias: str) -> tuple[Version, Version]:
         if now is None:
             raise StudyError(f"model '{name}' has no version with the alias '{alias}'; nothing to roll back")
         if before is None or before.number == now.number:
-            raise StudyError(f"model '{name}' had no champion before version {now.number}; nothing to go back to")
+            raise StudyError(
+                f"model '{name}' had no champion before version {now.number}; nothing to go back to"
+            )
         _note(client, before, f"promoted: rolled back from version {now.number}")
         _note(client, now, f"rolled back to version {before.number}")
         client.set_registered_model_alias(name, alias, before.number)

@@ -14,13 +14,57 @@ from numpy.typing import NDArray
 
 from autoreg.ledger import read_files, read_summary
 from autoreg.planning import Prior
-from autoreg.registry import Version, load_package, version_at
+from autoreg.registry import Version, load_package, model_tags, version_at
 from autoreg.serving import Package
 from autoreg.trial import Params
 
+LOOKS, LOOKS_RUN = "looks.npz", "autoreg.looks_run"
+"""The file that counts looks, and the model's tag that says in which run its newest state lies."""
 WARM = 3
 """Configurations that a backend hands on, the champion's own among them."""
 Keys = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How often rows have decided between two models.
+
+    Attributes
+    ----------
+    keys : ndarray of uint64
+        Sorted.
+    counts : ndarray of int
+    """
+
+    keys: Keys = field(default_factory=lambda: np.empty(0, np.uint64))
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def of(self, keys: Keys) -> NDArray[np.int64]:
+        """The count of every key (n,)."""
+        if not len(self.keys):
+            return np.zeros(len(keys), np.int64)
+        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where(self.keys[place] == keys, self.counts[place], 0)
+
+    def more(self, keys: Keys) -> Looks:
+        """The same after one more look at these rows; equal rows count once."""
+        every, place = np.unique(np.concatenate([self.keys, np.unique(keys)]), return_inverse=True)
+        added = np.concatenate([self.counts, np.ones(len(np.unique(keys)), np.int64)])
+        return Looks(every, np.bincount(place, added, len(every)).astype(np.int64))
+
+    def saved(self) -> bytes:
+        """As a file of two arrays, no pickle."""
+        file = io.BytesIO()
+        np.savez(file, keys=self.keys, counts=self.counts)
+        return file.getvalue()
+
+    @classmethod
+    def read(cls, content: bytes | None) -> Looks:
+        """What ``saved`` gave; no looks where there is nothing."""
+        if content is None:
+            return cls()
+        with np.load(io.BytesIO(content), allow_pickle=False) as found:
+            return cls(found["keys"], found["counts"])
 
 
 @dataclass(frozen=True)
@@ -42,6 +86,8 @@ class Champion:
         Its training table in figures; empty where an older study left none.
     keys : ndarray of uint64, or None
         A key for every row its study had.
+    looks : Looks
+        Which rows have decided between champions and challengers so far.
     """
 
     version: Version
@@ -52,6 +98,7 @@ class Champion:
     warm: Mapping[str, tuple[Params, ...]]
     profile: Mapping[str, Any] = field(default_factory=dict)
     keys: Keys | None = None
+    looks: Looks = field(default_factory=Looks)
 
     @property
     def prior(self) -> Prior:
@@ -85,7 +132,13 @@ def read_champion(name: str, alias: str) -> Champion | None:
         warmest(summary.get("trials_table", ()), summary.get("best", {})),
         json.loads(files.get("profile.json", b"{}")),
         None if rows is None else np.load(io.BytesIO(rows), allow_pickle=False),
+        _looks(name),
     )
+
+
+def _looks(name: str) -> Looks:
+    run_id = model_tags(name).get(LOOKS_RUN)
+    return Looks.read(read_files(run_id, (LOOKS,)).get(LOOKS) if run_id else None)
 
 
 def warmest(trials: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> dict[str, tuple[Params, ...]]:

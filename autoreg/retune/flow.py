@@ -16,8 +16,8 @@ from autoreg.executor import Engine, EngineName
 from autoreg.ledger import KEY, keep_files, read_files, run_of_key, study_lock
 from autoreg.planning import NO_PRIOR, Prior, StudyPlan, plan
 from autoreg.record import plain
-from autoreg.registry import CHALLENGER, annotate, load_package, promote, version_at
-from autoreg.retune.champion import Champion, read_champion
+from autoreg.registry import CHALLENGER, annotate, load_package, promote, tag_model, version_at
+from autoreg.retune.champion import LOOKS, LOOKS_RUN, Champion, read_champion
 from autoreg.retune.due import Due, differences, due
 from autoreg.retune.judge import judge
 from autoreg.spec import Study, load_study
@@ -84,7 +84,9 @@ def retune(
     """
     study = study if isinstance(study, Study) else load_study(study)
     if key is not None and not re.fullmatch(r"[\w.:@/+ -]{1,200}", key):
-        raise UsageError(f"--key: expected up to 200 letters, digits or any of .:@/+-_ and blanks, found {key!r}")
+        raise UsageError(
+            f"--key: expected up to 200 letters, digits or any of .:@/+-_ and blanks, found {key!r}"
+        )
     began, where = time.monotonic(), Engine(engine, n_jobs, address, watch.say)
     with study_lock(store_address(), f"model:{study.model}", study.model):
         return _Retune(study, data, key, watch, where, began).go()
@@ -161,7 +163,10 @@ class _Retune:
         if verdict.promoted:
             promote(self.study.model, number, self.study.registry.alias, verdict.reason)
         elif made := version_at(self.study.model, number):
-            annotate(made, {"autoreg.gate": f"kept the champion, version {champion.version.number}: {verdict.reason}"})
+            annotate(
+                made,
+                {"autoreg.gate": f"kept the champion, version {champion.version.number}: {verdict.reason}"},
+            )
         more = {"due": found.as_json(), "gate": verdict.as_json(), "champion": champion.version.number}
         return self._recorded("promoted" if verdict.promoted else "kept", tuned, more, verdict.files)
 
@@ -179,8 +184,13 @@ class _Retune:
         if status == "promoted":
             report["model"]["alias"] = self.study.registry.alias
         text = json.dumps(report, indent=1).encode()
-        tags = self._tags() | {"autoreg.gate": str(more.get("gate", {}).get("reason", status)), "autoreg.retuned": status}
+        tags = self._tags() | {
+            "autoreg.gate": str(more.get("gate", {}).get("reason", status)),
+            "autoreg.retuned": status,
+        }
         keep_files(tuned.run_id, {REPORT: text, **files}, tags)
+        if LOOKS in files:
+            tag_model(self.study.model, LOOKS_RUN, tuned.run_id)
         return RetuneResult(status, report)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,13 +12,11 @@ from numpy.typing import NDArray
 from autoreg.drift import row_keys
 from autoreg.outcome import resampled_together
 from autoreg.planning import StudyPlan
-from autoreg.retune.champion import Champion, Keys
+from autoreg.retune.champion import LOOKS, Champion
 from autoreg.selection import Gate, gate
 from autoreg.serving import Package
 from autoreg.spec import RetuneSpec
-from autoreg.trial import Floats, Rows
-
-LOOKS = "looks.npz"
+from autoreg.trial import Rows
 
 
 @dataclass(frozen=True)
@@ -66,8 +62,7 @@ def judge(champion: Champion, challenger: Package, planned: StudyPlan, spec: Ret
     table, metric = planned.table, planned.metric
     weight = None if table.weight is None else table.weight[rows]
     keys = row_keys(table)[rows]
-    looks = champion.looks
-    used = np.array([looks.get(int(key), 0) for key in keys])
+    used = champion.looks.of(keys)
     found = gate(
         metric,
         table.target[rows],
@@ -80,7 +75,7 @@ def judge(champion: Champion, challenger: Package, planned: StudyPlan, spec: Ret
         used,
         planned.study.search.seed,
     )
-    return Verdict(found.promoted, found.reason, found, {LOOKS: _counted(looks, keys)})
+    return Verdict(found.promoted, found.reason, found, {LOOKS: champion.looks.more(keys).saved()})
 
 
 def untouched(champion: Champion, planned: StudyPlan) -> Rows:
