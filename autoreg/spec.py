@@ -287,14 +287,26 @@ def load_study(path: str | Path) -> Study:
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
-        raw = tomllib.loads(text)
     except FileNotFoundError as error:
         raise StudyError(f"study file '{path}' does not exist; give the path of a .toml file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"study file '{path}' cannot be read: {error}") from error
+    return read_study(text, str(path), path.resolve().parent)
+
+
+def read_study(text: str, where: str, folder: Path) -> Study:
+    """Read the text of a study file; ``where`` names it in errors, relative paths start in ``folder``.
+
+    Raises
+    ------
+    StudyError
+        Not TOML, unknown key or bad value; one line.
+    """
+    try:
+        raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"study file '{path}' is not valid TOML: {error}") from error
-    study = _parse(raw, str(path), path.resolve().parent)
+        raise StudyError(f"study file '{where}' is not valid TOML: {error}") from error
+    study = _parse(raw, where, folder)
     study._text = text
     return study
 

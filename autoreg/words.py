@@ -99,6 +99,32 @@ def describe_result(result: Mapping[str, Any], look: str = "") -> str:
     return _opening(result) + "\n\n" + aligned(rows) + (_how_to_load(model) if model.get("name") else "")
 
 
+OUTCOMES = {
+    "tuned": "the model had no champion: the winner of its first study serves",
+    "promoted": "the challenger serves from now on",
+    "kept": "the champion goes on serving",
+    "skipped": "done already under this key, nothing was run",
+}
+
+
+def describe_retune(result: Mapping[str, Any], look: str = "") -> str:
+    """How a retune ended, for a person."""
+    model, due, gate = (result.get(name) or {} for name in ("model", "due", "gate"))
+    rows = [("retune", str(result.get("key")))]
+    rows += [
+        ("due", "; ".join(due.get("reasons") or []))
+        if due.get("due")
+        else ("not due", "; ".join(due.get("reasons") or []))
+    ]
+    if gate:
+        rows.append(("gate", str(gate.get("reason"))))
+    if model.get("name"):
+        rows.append(("model", f"{model['name']} version {model['version']}, alias '{model['alias']}'"))
+    if result.get("run_id"):
+        rows += [("run", str(result["run_id"])), *([("look", look)] if look else [])]
+    return f"Model of '{result.get('study')}': {OUTCOMES[result['status']]}.\n\n" + aligned(rows)
+
+
 def _shipped(final: Mapping[str, Any]) -> str:
     """What the registered model is made of."""
     parts = final.get("configurations") or []

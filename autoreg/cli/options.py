@@ -63,12 +63,51 @@ json_option = option(
     callback=json_place,
 )
 
+_search = (
+    option(
+        "--trials",
+        click.INT,
+        "N",
+        "Number of trials over all backends; more than before goes on where the study ended.",
+    ),
+    option(
+        "--timeout", click.STRING, "S", "Limit for the whole command: seconds, or text such as 90s, 10m, 1h."
+    ),
+    option("--backends", click.STRING, "A,B", "Model families to search: sklearn, xgboost, keras."),
+    option(
+        "--n-jobs",
+        click.IntRange(min=-1),
+        "N",
+        "Trials at a time, each in a process of its own; -1 for one on every core. Changes no trial.",
+    ),
+    option(
+        "--engine",
+        click.Choice(["processes", "dask"]),
+        "E",
+        "Where trials run: processes of this host (the default), or dask. Changes no trial.",
+    ),
+    option(
+        "--address",
+        click.STRING,
+        "A",
+        "Dask scheduler, tcp://host:port or tls://host:port; without it, one on this host with N workers.",
+    ),
+    option("--seed", click.INT, "N", "Seed of every random choice."),
+)
 
-def given_study(path: str, data: str | None, search: dict[str, Any]) -> Study:
-    """The study file with what the command line says instead."""
+
+def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that runs a search: its budget, its backends and where trials run."""
+    for each in reversed(_search):
+        command = each(command)
+    return command
+
+
+def given_study(path: str | Study, data: str | None, search: dict[str, Any]) -> Study:
+    """The study, or the study file, with what the command line says instead."""
     from autoreg.spec import load_study
 
-    study = load_study(path)
+    study = load_study(path) if isinstance(path, str) else path
     if search.get("backends"):
         from autoreg.backends import BACKENDS
 

@@ -7,7 +7,14 @@ from typing import Any, Literal
 import click
 
 from autoreg.cli.looking import where_to_look
-from autoreg.cli.options import data_option, given_study, json_option, option, print_record, write_record
+from autoreg.cli.options import (
+    data_option,
+    given_study,
+    json_option,
+    print_record,
+    search_options,
+    write_record,
+)
 from autoreg.cli.stopping import stoppable
 from autoreg.console import watching, words_only
 from autoreg.quiet import quiet_libraries
@@ -18,33 +25,7 @@ from autoreg.words import describe_plan, describe_result, plan_record
 @click.command()
 @click.argument("study", metavar="STUDY.toml")
 @data_option
-@option(
-    "--trials",
-    click.INT,
-    "N",
-    "Number of trials over all backends; more than before goes on where the study ended.",
-)
-@option("--timeout", click.STRING, "S", "Limit for the whole command: seconds, or text such as 90s, 10m, 1h.")
-@option("--backends", click.STRING, "A,B", "Model families to search: sklearn, xgboost, keras.")
-@option(
-    "--n-jobs",
-    click.IntRange(min=-1),
-    "N",
-    "Trials at a time, each in a process of its own; -1 for one on every core. Changes no trial.",
-)
-@option(
-    "--engine",
-    click.Choice(["processes", "dask"]),
-    "E",
-    "Where trials run: processes of this host (the default), or dask. Changes no trial.",
-)
-@option(
-    "--address",
-    click.STRING,
-    "A",
-    "Dask scheduler, tcp://host:port or tls://host:port; without it, one on this host with N workers.",
-)
-@option("--seed", click.INT, "N", "Seed of every random choice.")
+@search_options
 @click.option("--fresh", is_flag=True, help="Start over, even where the study is finished or begun.")
 @click.option("--quiet", is_flag=True, help="Say nothing but errors and warnings.")
 @json_option

@@ -7,15 +7,18 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.ledger import read_files, read_summary
+from autoreg.errors import StudyError
 from autoreg.planning import Prior
 from autoreg.registry import Version, load_package, model_tags, version_at
 from autoreg.serving import Package
+from autoreg.spec import Study, read_study
 from autoreg.trial import Params
 
 LOOKS, LOOKS_RUN = "looks.npz", "autoreg.looks_run"
@@ -104,6 +107,25 @@ class Champion:
     def prior(self) -> Prior:
         """What it hands on. A cutoff in time does not bind the next study: its rows are newer."""
         return Prior({} if self.rule.get("mode") == "time" else self.rule, self.warm)
+
+
+def study_of(name: str, alias: str) -> Study:
+    """The study that made the version with this alias; its paths start in the current folder.
+
+    Raises
+    ------
+    StudyError
+        There is no such version, or its study came from Python and not from a file.
+    """
+    version = version_at(name, alias)
+    if version is None:
+        raise StudyError(
+            f"model '{name}' has no version with the alias '{alias}'; see its versions in MLflow"
+        )
+    text = read_files(version.run_id, ("study.toml",)).get("study.toml")
+    if text is None:
+        raise StudyError(f"models:/{name}@{alias} was not tuned from a study file; give one")
+    return read_study(text.decode(), f"models:/{name}@{alias}", Path.cwd())
 
 
 def read_champion(name: str, alias: str) -> Champion | None:
