@@ -67,7 +67,8 @@ def adversarial(table: Table, old: Rows, new: Rows, seed: int) -> Adversarial:
     Folds keep groups whole. The area under the ROC curve is taken within folds and averaged, since scores of
     different models do not compare; its interval is that of LeDell, Petersen & van der Laan (2015), from the
     influence of every row, rows of one group summed up. Above 20,000 rows a random sample is taken, in which the
-    smaller side keeps up to half.
+    smaller side keeps up to half. Where nothing moved the area lies a little below one half, because what one side
+    has more of in the training part it has less of in the rest: false alarms are rarer than 2.5 %.
 
     Parameters
     ----------
