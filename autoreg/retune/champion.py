@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoreg.ledger import read_files, read_summary
 from autoreg.errors import StudyError
+from autoreg.ledger import read_files, read_summary
 from autoreg.planning import Prior
 from autoreg.registry import Version, load_package, model_tags, version_at
 from autoreg.serving import Package

@@ -165,7 +165,7 @@ class _Retune:
         elif made := version_at(self.study.model, number):
             annotate(
                 made,
-                {"autoreg.gate": f"kept the champion, version {champion.version.number}: {verdict.reason}"},
+                {"autoreg.gate": f"champion is version {champion.version.number}; {verdict.reason}"},
             )
         more = {"due": found.as_json(), "gate": verdict.as_json(), "champion": champion.version.number}
         return self._recorded("promoted" if verdict.promoted else "kept", tuned, more, verdict.files)

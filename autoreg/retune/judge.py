@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from autoreg.drift import row_keys
 from autoreg.outcome import resampled_together
 from autoreg.planning import StudyPlan
+from autoreg.registry import PREVIOUS, load_package, version_at
 from autoreg.retune.champion import LOOKS, Champion
-from autoreg.selection import Gate, gate
+from autoreg.selection.gate import Gate, gate
 from autoreg.serving import Package
 from autoreg.spec import RetuneSpec
 from autoreg.trial import Rows
@@ -42,7 +43,7 @@ class Verdict:
     @property
     def line(self) -> str:
         """The verdict as it is said."""
-        return f"{'promoted' if self.promoted else 'the champion stays'}: {self.reason}"
+        return f"gate: {self.reason}"
 
     def as_json(self) -> dict[str, Any]:
         """The verdict for scripts."""
@@ -57,8 +58,9 @@ def judge(champion: Champion, challenger: Package, planned: StudyPlan, spec: Ret
     """
     rows = untouched(champion, planned)
     if not len(rows):
-        reason = "no row of today's table is new to both models, so they cannot be compared"
-        return Verdict(spec.gate == "always", reason)
+        verdict = "promoted" if spec.gate == "always" else "kept"
+        reason = f"{verdict}: no row of today's table is new to both models, so they cannot be compared"
+        return Verdict(verdict == "promoted", reason)
     table, metric = planned.table, planned.metric
     weight = None if table.weight is None else table.weight[rows]
     keys = row_keys(table)[rows]
@@ -72,10 +74,24 @@ def judge(champion: Champion, challenger: Package, planned: StudyPlan, spec: Ret
         resampled_together(planned, rows),
         spec.gate,
         spec.margin,
-        used,
-        planned.study.search.seed,
+        seed=planned.study.search.seed,
+        earlier=_earlier(champion, planned, rows) if spec.gate == "non_inferior" else None,
+        used=used,
     )
-    return Verdict(found.promoted, found.reason, found, {LOOKS: champion.looks.more(keys).saved()})
+    return Verdict(
+        found.verdict == "promoted", found.reason, found, {LOOKS: champion.looks.more(keys).saved()}
+    )
+
+
+def _earlier(champion: Champion, planned: StudyPlan, rows: Rows) -> dict[str, NDArray[Any]]:
+    """Predictions of the champion before this one, where it can still read today's table."""
+    before = version_at(champion.version.name, PREVIOUS)
+    if before is None or before.number == champion.version.number:
+        return {}
+    package = load_package(before.uri)
+    if set(package.columns) - set(planned.table.features.columns) or package.task != planned.table.task:
+        return {}
+    return {f"version {before.number}": scored(package, planned, rows)}
 
 
 def untouched(champion: Champion, planned: StudyPlan) -> Rows:
@@ -107,4 +123,4 @@ def scored(package: Package, planned: StudyPlan, rows: Rows) -> NDArray[Any]:
         if label in classes:
             found[:, classes.index(label)] = raw[:, k]
     total = found.sum(axis=1, keepdims=True)
-    return np.divide(found, total, out=np.full_like(found, 1 / len(classes)), where=total > 0)
+    return np.asarray(np.divide(found, total, out=np.full_like(found, 1 / len(classes)), where=total > 0))
