@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from autoreg.errors import AutoregError, TrackingUnavailable
 from autoreg.secrets import redact
+
+T = TypeVar("T")
+TIMEOUT, RETRIES = "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+WAITS = {TIMEOUT: "10", RETRIES: "2"}
+FIRST_WAITS = {TIMEOUT: "5", RETRIES: "1"}
+"""MLflow's settings for a call to a server (seconds, further tries), and those of the first call of all."""
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
 def quiet_client() -> Any:
@@ -21,21 +30,52 @@ def quiet_client() -> Any:
     TrackingUnavailable
         The store cannot be opened.
     """
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    for name, value in WAITS.items():
+        os.environ.setdefault(name, value)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # The first use of a database logs every migration step.
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    # A database that is locked or away is raised, and told in one line; there it is a traceback besides.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     with reaching(os.environ.get("MLFLOW_TRACKING_URI", "of this folder")):
         import mlflow
 
         uri = mlflow.get_tracking_uri()
         if uri.startswith("sqlite:///"):
             _create_database(Path(uri.removeprefix("sqlite:///").partition("?")[0]))
-        return mlflow.MlflowClient()
+        client = mlflow.MlflowClient()
+        _knock(client, uri)
+        return client
+
+
+def _knock(client: Any, uri: str) -> None:
+    """See that a server answers, at once or in a few seconds: the client's own patience is for calls under way.
+
+    Raises
+    ------
+    OSError, MlflowException
+        It does not.
+    """
+    if uri.startswith(("http://", "https://")):
+        ours = {n: v for n, v in WAITS.items() if os.environ.get(n) == v}
+        os.environ.update({n: FIRST_WAITS[n] for n in ours})
+        try:
+            client.search_experiments(max_results=1)
+        finally:
+            os.environ.update(ours)
+    elif "://" in uri and not uri.startswith(("sqlite:", "file:")):
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        try:
+            address = make_url(uri)
+        except ArgumentError:
+            return  # no database: MLflow says what it makes of it
+        port = address.port or PORTS.get(address.get_backend_name())
+        if address.host and port:
+            socket.create_connection((address.host, port), float(FIRST_WAITS[TIMEOUT])).close()
 
 
 def found_or_none(get: Callable[..., Any], *key: str) -> Any:
@@ -98,6 +138,26 @@ def reaching(uri: str) -> Iterator[None]:
         ) from error
 
 
+def patiently(call: Callable[[], T], seconds: float = 60.0) -> T:
+    """What a call gives that may be made again, tried until an absent store has been waited for so long.
+
+    Raises
+    ------
+    TrackingUnavailable
+        The store is still away, or says what waiting does not mend.
+    """
+    deadline, pause = time.monotonic() + seconds, 0.5
+    while True:
+        try:
+            return call()
+        except TrackingUnavailable as error:
+            cause = error.__cause__
+            if cause is None or not store_away(cause) or time.monotonic() + pause > deadline:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, 5.0)
+
+
 OURS = (
     "INVALID_PARAMETER_VALUE",
     "BAD_REQUEST",
@@ -106,6 +166,23 @@ OURS = (
     "MALFORMED_REQUEST",
 )
 """What a store answers to a call that is wrong in itself: a bug of ours, not a store that is away."""
+
+
+LASTING = (
+    "PERMISSION_DENIED",
+    "UNAUTHENTICATED",
+    "CUSTOMER_UNAUTHORIZED",
+    "RESOURCE_DOES_NOT_EXIST",
+    "ENDPOINT_NOT_FOUND",
+    "FEATURE_DISABLED",
+    "NOT_IMPLEMENTED",
+)
+"""What a store answers to a call that it will not serve however long one waits."""
+
+
+def store_away(error: BaseException) -> bool:
+    """Whether an error means that the store cannot be reached or written now, and may be later."""
+    return _is_store_error(error) and getattr(error, "error_code", None) not in LASTING
 
 
 def _is_store_error(error: BaseException) -> bool:
