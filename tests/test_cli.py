@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoreg import cli as rooms
 from autoreg.__main__ import main
-from autoreg.cli import cli, stoppable, where_to_look
+from autoreg.cli import cli, running, stoppable, where_to_look
+from autoreg.cli.options import given_study
 from autoreg.errors import Interrupted
 
 STUDY = """
@@ -153,7 +153,7 @@ class TestErrors:
         def broken():
             raise RuntimeError("at postgresql://ada:s3cret@db/x")
 
-        monkeypatch.setattr(rooms, "quiet_libraries", broken)
+        monkeypatch.setattr(running, "quiet_libraries", broken)
         assert main(["tune", "demo.toml", "--json", "-"]) == 70
         out, err = capsys.readouterr()
         assert "Traceback" in err
@@ -165,7 +165,7 @@ class TestErrors:
         def interrupted():
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(rooms, "quiet_libraries", interrupted)
+        monkeypatch.setattr(running, "quiet_libraries", interrupted)
         assert main(["validate", "demo.toml"]) == 130
         assert capsys.readouterr().err == "autoreg: stopped by Ctrl-C\n"
 
@@ -225,19 +225,19 @@ class TestOptions:
 
     def test_the_command_line_wins_over_the_study(self, folder):
         search = {"trials": 7, "timeout": "90s", "backends": "sklearn, xgboost", "seed": 5}
-        study = rooms._study("demo.toml", None, search)
+        study = given_study("demo.toml", None, search)
         assert (study.search.trials, study.search.timeout, study.search.seed) == (7, 90.0, 5)
         assert study.search.backends == ("sklearn", "xgboost")
         assert study.data.source == "demo.csv"
 
     @pytest.mark.parametrize("source", ["sklearn:load_iris", "https://host/x.csv", "openml:31", "/abs/x.csv"])
     def test_sources_that_are_not_relative_paths_stay(self, folder, source):
-        assert rooms._study("demo.toml", source, {}).data.source == source
+        assert given_study("demo.toml", source, {}).data.source == source
 
     def test_a_relative_path_starts_in_the_current_folder(self, folder):
         (folder / "studies").mkdir()
         (folder / "studies" / "x.toml").write_text(STUDY)
-        assert rooms._study("studies/x.toml", "new.csv", {}).data.source == str(folder / "new.csv")
+        assert given_study("studies/x.toml", "new.csv", {}).data.source == str(folder / "new.csv")
 
 
 class TestValidate:

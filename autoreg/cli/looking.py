@@ -1,0 +1,89 @@
+"""Commands that show what MLflow holds of a study."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autoreg.cli.options import json_option, print_record
+from autoreg.console import words_only
+from autoreg.errors import UsageError
+from autoreg.quiet import quiet_libraries
+from autoreg.secrets import redact
+from autoreg.words import describe_summary
+
+
+@click.command()
+@click.argument("study", metavar="STUDY|RUN_ID|STUDY.toml")
+@click.option(
+    "--top",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="How many of the best trials to list.",
+)
+@json_option
+def show(study: str, top: int, json: str | None) -> None:
+    """Show a study's result and its best trials, as MLflow has them.
+
+    With --json, the object holds every trial.
+    """
+    quiet_libraries()
+    with words_only():
+        if study.endswith(".toml"):
+            from autoreg.spec import load_study
+
+            study = load_study(study).name
+        from autoreg.ledger import read_summary
+
+        record = read_summary(study)
+    print_record(redact(describe_summary(record, top, where_to_look(record))), record, json)
+
+
+@click.command()
+@click.argument("study", metavar="STUDY|RUN_ID")
+@click.option(
+    "--out", required=True, metavar="FILE", help="Where to write it: .html, .md (model card) or .json."
+)
+def report(study: str, out: str) -> None:
+    """Write a finished study's report again, from what MLflow holds.
+
+    FILE ends in .html for the report (one file, opens without a network), in .md for the model card, or in .json for
+    everything the study found.
+    """
+    quiet_libraries()
+    kind = Path(out).suffix.lower()
+    if kind not in (".html", ".md", ".json"):
+        raise UsageError(f"--out: expected a name that ends in .html, .md or .json; found '{out}'")
+    if not Path(out).absolute().parent.is_dir():
+        raise UsageError(f"--out: the folder of '{out}' does not exist; create it first")
+    with words_only():
+        from autoreg.ledger import read_record
+        from autoreg.report import model_card, render
+
+        found = read_record(study)
+        text = render(found) if kind == ".html" else model_card(found) if kind == ".md" else found.to_json()
+    try:
+        Path(out).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--out: cannot write '{out}': {error.strerror or error}") from None
+    click.echo(f"written to {out}", err=True)
+
+
+def where_to_look(record: dict[str, Any]) -> str:
+    """The command or the address that shows a study's runs in MLflow."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri:
+        return "mlflow ui"
+    if uri.startswith(("http://", "https://")):
+        return redact(
+            f"{uri.rstrip('/')}/#/experiments/{record.get('experiment_id')}/runs/{record.get('run_id')}"
+        )
+    # An address with a password is named and not printed.
+    shown = shlex.quote(uri) if redact(uri) == uri else '"$MLFLOW_TRACKING_URI"'
+    return f"mlflow ui --backend-store-uri {shown}"

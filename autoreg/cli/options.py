@@ -1,0 +1,105 @@
+"""What the commands have in common: options, reading the study file, printing a record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autoreg.console import write_json
+from autoreg.errors import StudyError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from autoreg.spec import Study
+
+    ParamType = click.ParamType[Any]
+else:
+    ParamType = click.ParamType  # older versions of click know no type arguments
+
+
+class Blank(ParamType):
+    """A type for which an empty text means "not given", as launchers such as ``mlflow run`` pass it.
+
+    Parameters
+    ----------
+    inner : click.ParamType
+        Converts every other text.
+    """
+
+    def __init__(self, inner: ParamType) -> None:
+        self.inner, self.name = inner, inner.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """None for an empty text, else what the inner type makes of it."""
+        return None if value == "" else self.inner.convert(value, param, ctx)
+
+
+def json_place(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Refuse a place that cannot be written before hours are spent on what would be written there."""
+    if value and value != "-":
+        if Path(value).is_dir():
+            raise click.BadParameter(f"'{value}' is a folder; give a file, or - for stdout", ctx, param)
+        if not Path(value).absolute().parent.is_dir():
+            raise click.BadParameter(f"the folder of '{value}' does not exist; create it first", ctx, param)
+    return value
+
+
+def option(flag: str, kind: ParamType, metavar: str, help: str, **more: Any) -> Callable[[Any], Any]:
+    """An option for which an empty text means "not given"."""
+    return click.option(flag, type=Blank(kind), metavar=metavar, help=help, **more)
+
+
+data_option = option(
+    "--data", click.STRING, "P", "Read this table instead of the study's source (same columns)."
+)
+json_option = option(
+    "--json",
+    click.STRING,
+    "PATH|-",
+    "Write the outcome as one JSON object to a file, or to stdout (-).",
+    callback=json_place,
+)
+
+
+def given_study(path: str, data: str | None, search: dict[str, Any]) -> Study:
+    """The study file with what the command line says instead."""
+    from autoreg.spec import load_study
+
+    study = load_study(path)
+    if search.get("backends"):
+        from autoreg.backends import BACKENDS
+
+        for name in filter(None, map(str.strip, search["backends"].split(","))):
+            if name not in BACKENDS:
+                raise UsageError(f"--backends: '{name}' is not a backend{did_you_mean(name, BACKENDS)}")
+    try:
+        return study.updated(data={"source": _from_here(data)}, search=search)
+    except StudyError as error:
+        raise UsageError(str(error)) from None  # the file itself was fine
+
+
+def _from_here(source: str | None) -> str | None:
+    """A relative path on the command line starts in the current folder, not in the study file's."""
+    if source is None or re.match(r"[A-Za-z][\w+.-]+:", source):
+        return source
+    return str(Path(source).absolute())
+
+
+def print_record(text: str, record: dict[str, Any], place: str | None) -> None:
+    """Words on stdout, where they are the product and can be piped, unless the JSON object goes there."""
+    click.echo(text, err=place == "-")
+    write_record(record, place)
+
+
+def write_record(record: dict[str, Any], place: str | None) -> None:
+    """The record as one JSON object, to the place that ``--json`` names."""
+    if place:
+        try:
+            write_json(record, place)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise UsageError(f"--json: cannot write '{place}': {error.strerror}") from None

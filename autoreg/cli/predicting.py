@@ -1,0 +1,90 @@
+"""The command that applies a registered model to a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from autoreg.console import words_only
+from autoreg.errors import DataError, UsageError
+from autoreg.quiet import quiet_libraries
+from autoreg.words import counted, one_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@click.command()
+@click.argument("model_uri")
+@click.argument("source", metavar="IN")
+@click.argument("out", metavar="OUT")
+def predict(model_uri: str, source: str, out: str) -> None:
+    """Predict the rows of a table with a registered model.
+
+    MODEL_URI is models:/NAME@champion, models:/NAME/VERSION or a folder. IN is a CSV or Parquet file with the columns
+    of the training data, in any order. OUT ends in .csv or .parquet, or is - for CSV on stdout; it gets one row for
+    each row of IN, in the same order.
+    """
+    quiet_libraries()
+    write = _writer(out)
+    with words_only():
+        frame = _read_rows(source)
+        from autoreg.registry import load_package
+
+        package = load_package(model_uri)
+        missing = [column for column in package.columns if column not in frame.columns]
+        if missing:
+            shown = ", ".join(map(repr, missing[:5])) + (
+                f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+            )
+            raise DataError(
+                f"{source}: {counted(len(missing), 'column')} missing: {shown}; the model needs {counted(len(package.columns), 'column')}, and the file has {len(frame.columns)}"
+            )
+        try:
+            predictions = package.predict(frame)
+        except ValueError as error:
+            raise DataError(one_line(f"IN: {source}: {error}")) from error
+    write(predictions)
+    if out != "-":
+        click.echo(f"{counted(len(predictions), 'row')} predicted, written to {out}", err=True)
+
+
+def _read_rows(source: str) -> pd.DataFrame:
+    """New rows, read as the training data was."""
+    from autoreg.data.files import parse_table, read_file
+
+    try:
+        frame, _ = parse_table(read_file(source, Path.cwd()), source, ())
+    except DataError as error:
+        raise DataError(str(error).replace("data.source:", "IN:", 1)) from None
+    if frame.empty:
+        raise DataError(f"IN: {source} holds no rows")
+    return frame.rename(columns=str)
+
+
+def _writer(out: str) -> Callable[[pd.DataFrame], None]:
+    """How to write the predictions; refuses what cannot be written before anything is computed."""
+    if out != "-" and not out.lower().endswith((".csv", ".parquet")):
+        raise UsageError(
+            f"OUT: expected a name that ends in .csv or .parquet, or - for stdout; found '{out}'"
+        )
+    if out != "-" and not Path(out).absolute().parent.is_dir():
+        raise UsageError(f"OUT: the folder of '{out}' does not exist; create it first")
+
+    def write(frame: pd.DataFrame) -> None:
+        try:
+            if out.lower().endswith(".parquet"):
+                frame.to_parquet(out, index=False)
+            elif out == "-":
+                click.echo(frame.to_csv(index=False), nl=False)
+            else:
+                frame.to_csv(out, index=False)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise UsageError(f"OUT: cannot write '{out}': {error.strerror or error}") from None
+
+    return write
