@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from autoreg.errors import AutoregError, TrackingUnavailable
 from autoreg.secrets import redact
@@ -17,7 +19,7 @@ from autoreg.secrets import redact
 T = TypeVar("T")
 TIMEOUT, RETRIES = "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 WAITS = {TIMEOUT: "10", RETRIES: "2"}
-FIRST_WAITS = {TIMEOUT: "5", RETRIES: "1"}
+FIRST_WAITS = {TIMEOUT: "4", RETRIES: "1"}
 """MLflow's settings for a call to a server (seconds, further tries), and those of the first call of all."""
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
@@ -39,43 +41,86 @@ def quiet_client() -> Any:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # A database that is locked or away is raised, and told in one line; there it is a traceback besides.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    known = "mlflow" not in sys.modules  # or it may have been set to another store since
+    if known:
+        knock()
     with reaching(os.environ.get("MLFLOW_TRACKING_URI", "of this folder")):
         import mlflow
 
         uri = mlflow.get_tracking_uri()
         if uri.startswith("sqlite:///"):
             _create_database(Path(uri.removeprefix("sqlite:///").partition("?")[0]))
+        elif not known:
+            knock(uri)
         client = mlflow.MlflowClient()
-        _knock(client, uri)
+        if uri.startswith(("http://", "https://")):
+            _first_call(client)
         return client
 
 
-def _knock(client: Any, uri: str) -> None:
-    """See that a server answers, at once or in a few seconds: the client's own patience is for calls under way.
+def _first_call(client: Any) -> None:
+    """Ask a server for next to nothing: the client's own patience is for calls under way."""
+    ours = {n: FIRST_WAITS[n] for n, v in WAITS.items() if os.environ.get(n) == v}
+    os.environ.update(ours)
+    try:
+        client.search_experiments(max_results=1)
+    finally:
+        os.environ.update({n: WAITS[n] for n in ours})
+
+
+def knock(uri: str | None = None) -> None:
+    """See that a server answers at all, in a few seconds and before anything heavy is imported.
+
+    Parameters
+    ----------
+    uri : str, optional
+        Address of the store; ``MLFLOW_TRACKING_URI`` when left out. Files and other schemes are not asked.
 
     Raises
     ------
-    OSError, MlflowException
-        It does not.
+    TrackingUnavailable
+        Nothing answers there, or a server with an error of its own (500 and above).
     """
-    if uri.startswith(("http://", "https://")):
-        ours = {n: v for n, v in WAITS.items() if os.environ.get(n) == v}
-        os.environ.update({n: FIRST_WAITS[n] for n in ours})
-        try:
-            client.search_experiments(max_results=1)
-        finally:
-            os.environ.update(ours)
-    elif "://" in uri and not uri.startswith(("sqlite:", "file:")):
-        from sqlalchemy.engine import make_url
-        from sqlalchemy.exc import ArgumentError
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "") if uri is None else uri
+    asked = os.environ.get(TIMEOUT, WAITS[TIMEOUT])
+    seconds = float(FIRST_WAITS[TIMEOUT] if asked == WAITS[TIMEOUT] else asked)
+    with reaching(uri):
+        if uri.startswith(("http://", "https://")):
+            for last in (False, True):
+                try:
+                    return _ask(uri, seconds)
+                except OSError:
+                    if last:
+                        raise
+                time.sleep(1.0)
+        with suppress(ValueError):  # an address that only its own driver understands
+            parts = urlsplit(uri)
+            port = PORTS.get(parts.scheme.partition("+")[0])
+            if port and parts.hostname:
+                socket.create_connection((parts.hostname, parts.port or port), seconds).close()
 
-        try:
-            address = make_url(uri)
-        except ArgumentError:
-            return  # no database: MLflow says what it makes of it
-        port = address.port or PORTS.get(address.get_backend_name())
-        if address.host and port:
-            socket.create_connection((address.host, port), float(FIRST_WAITS[TIMEOUT])).close()
+
+def _ask(uri: str, seconds: float) -> None:
+    """Raise when a server is not there; what else may be wrong with it, MLflow tells."""
+    from http.client import HTTPException
+    from ssl import SSLError
+    from urllib.error import HTTPError, URLError
+    from urllib.request import urlopen
+
+    parts = urlsplit(uri)
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=parts.path.rstrip("/") + "/health")
+    try:
+        urlopen(bare.geturl(), timeout=seconds).close()
+    except HTTPError as error:
+        if error.code >= 500:
+            raise
+    except URLError as error:
+        if not isinstance(error.reason, SSLError):
+            raise OSError(f"no connection: {error.reason}") from error
+    except TimeoutError as error:
+        raise TimeoutError(f"no answer within {seconds:g} s") from error
+    except HTTPException as error:
+        raise OSError(f"no answer that is HTTP: {error!r}") from error
 
 
 def found_or_none(get: Callable[..., Any], *key: str) -> Any:

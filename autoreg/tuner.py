@@ -38,7 +38,7 @@ from autoreg.serving import Package
 from autoreg.shipping import configuration, ship
 from autoreg.space import Proposer
 from autoreg.spec import Study
-from autoreg.tracking import canonical, patiently
+from autoreg.tracking import canonical, knock, patiently
 from autoreg.trial import Floats, TrialRecord, Watch
 
 if TYPE_CHECKING:
@@ -125,6 +125,8 @@ def tune(
     began, workers = time.monotonic(), worker_count(n_jobs)
     watch = watch or _Silent()
     watch.stage("data")
+    if tracking == "mlflow":
+        knock()
     planned = plan(study, data)
     for note in planned.table.notes:
         watch.say(note)

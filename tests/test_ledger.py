@@ -9,7 +9,15 @@ from autoreg.errors import Busy
 from autoreg.ledger import MlflowLedger
 from autoreg.ledger.contract import StudyHeader
 from autoreg.ledger.lock import study_lock
-from autoreg.ledger.runs import load_predictions, pack, saved_arrays, thin, trial_metrics, trial_params, unpack
+from autoreg.ledger.runs import (
+    load_predictions,
+    pack,
+    saved_arrays,
+    thin,
+    trial_metrics,
+    trial_params,
+    unpack,
+)
 from autoreg.metrics import METRICS
 from autoreg.tracking import canonical
 from autoreg.trial import CANONICAL, Extension, State, TrialRecord, TrialResult

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from typing import Any, Literal
 
 from autoreg.ledger.contract import History
 from autoreg.ledger.spool import Contents
 from autoreg.secrets import redact
+from autoreg.trial import Extension
 
 
 @dataclass
@@ -46,6 +49,11 @@ def merged(history: History, kept: Contents) -> list[Item]:
         history.extensions = list(kept.extensions)
     history.drops = drops
     return items
+
+
+def extension_rows(extensions: Sequence[Extension]) -> str:
+    """Extensions as a tag's text: rows, not tables, for a tag holds 5,000 characters and there may be dozens."""
+    return json.dumps([astuple(e) for e in extensions], separators=(",", ":"))
 
 
 def first_line(error: BaseException | None) -> str:

@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from autoreg.ledger.client import (
     source_tags,
 )
 from autoreg.ledger.contract import History, StudyHeader
-from autoreg.ledger.items import Item, first_line, merged
+from autoreg.ledger.items import Item, extension_rows, first_line, merged
 from autoreg.ledger.parent import adopt_session, create_parent, describe, find_experiment, upload
 from autoreg.ledger.runs import ARTIFACT, RESULT, load_predictions, saved_arrays
 from autoreg.ledger.spool import Spool
@@ -60,6 +59,7 @@ class MlflowLedger:
         self.spool: Spool | None = None
         self.writer: Writer | None = None
         self.written: dict[int, str] = {}
+        self.cautions: list[str] = []
 
     # -- the study ---------------------------------------------------------------------------------------------
 
@@ -94,6 +94,10 @@ class MlflowLedger:
         )  # fmt: skip
         self.spool = Spool(self.uri, header.digest, self.run_id)
         kept = self.spool.read()
+        if kept.damaged:
+            self.cautions.append(
+                f"warning: {kept.damaged} lines of {self.spool.path} cannot be read; what they held is computed again"
+            )
         self.writer = Writer(self._deliver, self._keep, store_away, self.spool.delivered)
         for item in merged(history, kept):
             self.writer.put(item)
@@ -112,8 +116,9 @@ class MlflowLedger:
         if self.writer is None or self.spool is None:
             return []
         outages, self.writer.outages = self.writer.outages, []
+        cautions, self.cautions = self.cautions, []
         store = f"the tracking store {redact(self.uri)}"
-        return [
+        return cautions + [
             f"{store} is back; what waited is being written"
             if error is None
             else f"warning: {store} is away ({first_line(error)}); the search goes on, finished trials wait in {self.spool.path}"
@@ -192,9 +197,7 @@ class MlflowLedger:
         elif item.kind == "drops":
             self.client.set_tag(self.run_id, "autoreg.drops", json.dumps(item.value))
         elif item.kind == "extensions":
-            # Rows, not tables: a tag holds 5,000 characters, and a study may come to some dozens of them.
-            rows = json.dumps([astuple(e) for e in item.value], separators=(",", ":"))
-            self.client.set_tag(self.run_id, "autoreg.extensions", rows)
+            self.client.set_tag(self.run_id, "autoreg.extensions", extension_rows(item.value))
         else:
             self.client.set_terminated(self.run_id, item.value)
 
