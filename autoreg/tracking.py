@@ -21,6 +21,8 @@ TIMEOUT, RETRIES = "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRI
 WAITS = {TIMEOUT: "10", RETRIES: "2"}
 FIRST_WAITS = {TIMEOUT: "4", RETRIES: "1"}
 """MLflow's settings for a call to a server (seconds, further tries), and those of the first call of all."""
+KNOCK_PAUSE = 1.0
+"""Seconds before a server that did not answer is asked once more."""
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -41,8 +43,10 @@ def quiet_client() -> Any:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # A database that is locked or away is raised, and told in one line; there it is a traceback besides.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    known = "mlflow" not in sys.modules  # or it may have been set to another store since
-    if known:
+    named = (
+        "mlflow" not in sys.modules
+    )  # once it is imported, another store may be set than the environment's
+    if named:
         knock()
     with reaching(os.environ.get("MLFLOW_TRACKING_URI", "of this folder")):
         import mlflow
@@ -50,7 +54,7 @@ def quiet_client() -> Any:
         uri = mlflow.get_tracking_uri()
         if uri.startswith("sqlite:///"):
             _create_database(Path(uri.removeprefix("sqlite:///").partition("?")[0]))
-        elif not known:
+        elif not named:
             knock(uri)
         client = mlflow.MlflowClient()
         if uri.startswith(("http://", "https://")):
@@ -92,7 +96,7 @@ def knock(uri: str | None = None) -> None:
                 except OSError:
                     if last:
                         raise
-                time.sleep(1.0)
+                time.sleep(KNOCK_PAUSE)
         with suppress(ValueError):  # an address that only its own driver understands
             parts = urlsplit(uri)
             port = PORTS.get(parts.scheme.partition("+")[0])
@@ -112,8 +116,9 @@ def _ask(uri: str, seconds: float) -> None:
     try:
         urlopen(bare.geturl(), timeout=seconds).close()
     except HTTPError as error:
+        error.close()  # it is the response as well
         if error.code >= 500:
-            raise
+            raise OSError(f"HTTP error {error.code}, {error.reason}") from error
     except URLError as error:
         if not isinstance(error.reason, SSLError):
             raise OSError(f"no connection: {error.reason}") from error
