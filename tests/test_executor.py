@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 from test_processes import STUDY, _trials, autoreg, trial_table
-from worker_backends import Broken, Endless, KilledAtFirst, Poison, Unloadable
+from worker_backends import Broken, Endless, KilledAtFirst, Logged, Poison, Segfault, Unloadable
 
 from autoreg import tune
 from autoreg.errors import AutoregError, UsageError
@@ -74,9 +74,9 @@ def run(executor, works):
         executor.close()
 
 
-def pool(planned, backend=None, in_time=lambda: True, workers=2):
+def pool(planned, backend=None, in_time=lambda: True, workers=2, limit=None):
     backends = planned.backends if backend is None else {"sklearn": backend}
-    return WorkerPool(planned.problem, backends, in_time, workers)
+    return WorkerPool(planned.problem, backends, in_time, workers, limit)
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +175,59 @@ class TestPool:
         running = pool(planned, Endless(0, tmp_path), lambda: not (tmp_path / "endless").exists())
         with pytest.raises(OutOfTime):
             run(running, works[:1])
+        assert not children()
+
+    def test_an_overdue_trial_is_failed_and_its_worker_replaced(self, planned, works, serial, tmp_path):
+        done = run(pool(planned, Endless(3000, tmp_path), workers=1, limit=2.0), works)
+        (failed,) = [d for d in done if d.work.numbers == (3,)]
+        assert failed.results[0].state is State.FAILED
+        assert failed.results[0].reason == "took longer than search.trial_timeout (2 s)"
+        assert failed.ended - failed.started >= 2.0
+        assert table(d for d in done if d is not failed) == table(d for d in serial if d.work.numbers != (3,))
+        assert not psutil.pid_exists(int((tmp_path / "endless").read_text()))
+        assert not children()
+
+    def test_a_block_has_its_trials_limits_together(self, planned, works, tmp_path):
+        block = Work((0, 1, 2), "sklearn", tuple(work.candidates[0] for work in works[:3]))
+        (slow,) = run(pool(planned, Logged(tmp_path, 0.4), workers=1, limit=2.0), [block])
+        assert {r.state for r in slow.results} == {State.COMPLETE}  # 9 fits of .4 s: more than one limit
+        (done,) = run(pool(planned, Endless(2000, tmp_path), workers=1, limit=0.5), [block])
+        assert {r.reason for r in done.results} == {
+            "3 trials together took longer than 3 times search.trial_timeout (0.5 s)"
+        }
+
+    def test_drained_tasks_under_way_finish_and_nothing_more_starts(self, planned, works, serial, tmp_path):
+        running = pool(planned, Logged(tmp_path, 0.5))
+        try:
+            for work in works:
+                running.submit(work)
+            first = running.wait()
+            done = [first, *running.drain(30.0)]
+            assert 2 <= len(done) <= 4 < len(works)
+            numbers = {d.work.numbers for d in done}
+            assert table(done) == table(d for d in serial if d.work.numbers in numbers)
+        finally:
+            running.close()
+
+    def test_a_task_that_does_not_finish_in_time_is_not_waited_for(self, planned, works, tmp_path):
+        running = pool(planned, Endless(0, tmp_path), workers=1)
+        try:
+            running.submit(works[0])
+            running.in_time = lambda: not (tmp_path / "endless").exists()
+            with pytest.raises(OutOfTime):
+                running.wait()
+            assert running.drain(0.5) == []
+        finally:
+            running.close()
+        assert not children()
+
+    def test_what_took_this_process_down_runs_in_one_of_its_own(self, planned, works, serial):
+        executor = SerialExecutor(planned.problem, {"sklearn": Segfault(3000)}, lambda: True, {3})
+        done = run(executor, works)
+        (failed,) = [d for d in done if d.work.numbers == (3,)]
+        assert failed.results[0].state is State.FAILED
+        assert failed.results[0].reason == "its worker process died 4 times, the last time by SIGSEGV"
+        assert table(d for d in done if d is not failed) == table(d for d in serial if d.work.numbers != (3,))
         assert not children()
 
     def test_a_bug_in_a_worker_is_as_loud_as_here(self, planned, works):

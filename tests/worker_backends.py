@@ -29,6 +29,42 @@ class Poison(Linear):
 
 
 @dataclass
+class Segfault(Linear):
+    """Takes its process down as a library with a bad pointer does."""
+
+    seed: int
+
+    def happens(self):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@dataclass
+class Logged(LinearBackend):
+    """Takes its time, and notes every fit in a file of its own, named by the job's seed and the process."""
+
+    folder: Path
+    seconds: float = 0.0
+
+    def fit(self, jobs, in_time=lambda: True):
+        for job in jobs:
+            (self.folder / f"{job.seed}-{os.getpid()}-{time.monotonic_ns()}").touch()
+        time.sleep(self.seconds)
+        return super().fit(jobs, in_time)
+
+
+@dataclass
+class Marked(LinearBackend):
+    """Fits whole blocks, and notes on what kind of worker."""
+
+    folder: Path
+    batched = True
+
+    def fit(self, jobs, in_time=lambda: True):
+        (self.folder / f"{jobs[0].seed}-{os.environ.get('KIND', 'here')}").touch()
+        return super().fit(jobs, in_time)
+
+
+@dataclass
 class KilledAtFirst(Linear):
     """Its process is killed so many times; afterwards all is well."""
 

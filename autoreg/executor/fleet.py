@@ -76,12 +76,16 @@ class Fleet:
         self.client, self.patience, self.say = client, patience, say
         self.threads, self.gpus, self._counted, self._seen = 1, 0, -CENSUS, time.monotonic()
         self._told = False
-        packed = parcel(problem, backends)
-        self.file, self.packed = packed.file, pickle.dumps(packed.packed)
-        self.name = station.fingerprint(self.file, self.packed)
-        self.place = None if shared is None else self._written(shared)
         self.packages = [p for key in ("", *backends) for p in LIBRARIES.get(key, ())]
         self.facts = station.facts(self.packages)
+        packed = parcel(problem, backends)
+        self.file, self.packed, self.place = packed.file, pickle.dumps(packed.packed), None
+        self.name = station.fingerprint(self.file, self.packed)
+        try:
+            self.place = None if shared is None else self._written(shared)
+        except UsageError:
+            self.file.close()
+            raise
 
     def census(self) -> dict[str, int]:
         """Threads of every worker there is."""
@@ -97,8 +101,11 @@ class Fleet:
         """Whether scheduler and workers are still there."""
         if self.client.status != "running":
             raise self.lost()
-        if time.monotonic() - self._counted < CENSUS or self.census():
-            return
+        if time.monotonic() - self._counted >= CENSUS and not self.census():
+            self._alone()
+
+    def _alone(self) -> None:
+        """Say that there is no worker, and give up when there has been none for too long."""
         alone = time.monotonic() - self._seen
         if not self._told:
             self.say(f"waiting for a worker at {self.address}, for {self.patience:.0f} s at most")
@@ -114,7 +121,7 @@ class Fleet:
         while not (there := self.census()):
             if not in_time():
                 raise OutOfTime
-            self.look()
+            self._alone()
             time.sleep(PULSE)
         self.provide(list(there))
 

@@ -134,13 +134,15 @@ def adopt(name: str, path: str, owner: int, packed: bytes) -> None:
     with _guard:
         if name in _holdings:
             return
-        file = open(path, "rb")  # noqa: SIM115, kept open
-        status = os.fstat(file.fileno())
-        if status.st_uid != owner or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            file.close()
-            raise ValueError(f"{path} is not the driver's own, or others can write to it")
-        holding = Holding(file)
-        _complete(name, holding, packed)
+        holding = Holding(open(path, "rb"))  # noqa: SIM115, kept open
+        try:
+            status = os.fstat(holding.file.fileno())
+            if status.st_uid != owner or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise ValueError(f"{path} is not the driver's own, or others can write to it")
+            _complete(name, holding, packed)
+        except BaseException:
+            holding.close()
+            raise
         _holdings[name] = holding
         _sweep()
 
@@ -239,8 +241,11 @@ def _crew(holding: Holding, packed: Packed) -> Crew:
     """A supervisor of one process. It has one thread, or as many as the Dask worker was started with."""
     granted = os.environ.get("OMP_NUM_THREADS", "")
     share = int(granted) if granted.isdigit() and int(granted) > 0 else 1
-    file = os.fdopen(os.dup(holding.file.fileno()), "rb")
-    return Crew(lambda: Parcel(packed, file), limited(share), lambda: True, 1)
+
+    def load() -> Parcel:
+        return Parcel(packed, os.fdopen(os.dup(holding.file.fileno()), "rb"))
+
+    return Crew(load, limited(share), lambda: True, 1)
 
 
 def _wanted(worker: Any, key: Any) -> Callable[[], bool]:
