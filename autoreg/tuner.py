@@ -38,7 +38,7 @@ from autoreg.serving import Package
 from autoreg.shipping import configuration, ship
 from autoreg.space import Proposer
 from autoreg.spec import Study
-from autoreg.tracking import canonical
+from autoreg.tracking import canonical, knock, patiently
 from autoreg.trial import Floats, TrialRecord, Watch
 
 if TYPE_CHECKING:
@@ -132,6 +132,8 @@ def tune(
     began, watch = time.monotonic(), watch or _Silent()
     where = Engine(engine, n_jobs, address, watch.say)
     watch.stage("data")
+    if tracking == "mlflow":
+        knock()
     planned = plan(study, data)
     for note in planned.table.notes:
         watch.say(note)
@@ -251,7 +253,7 @@ class _Run:
             self.watch.stage("register")
             named = {"name": self.plan.study.model, "alias": self.plan.study.registry.alias}
             card = model_card(replace(record, report={**report, "model": named}))
-            report["model"] = self._register(outcome, card)
+            report["model"] = patiently(lambda: self._register(outcome, card))
         report["seconds"] |= {"total": self._elapsed(), "tracking_wait": self.ledger.waited}
         record = replace(record, report=report)
         budget = {"trials": len(records), "timeout": self.spec.timeout, "stopped_by": search.stopped_by}

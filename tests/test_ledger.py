@@ -1,3 +1,4 @@
+import io
 import json
 import math
 
@@ -8,8 +9,15 @@ from autoreg.errors import Busy
 from autoreg.ledger import MlflowLedger
 from autoreg.ledger.contract import StudyHeader
 from autoreg.ledger.lock import study_lock
-from autoreg.ledger.runs import load_predictions, pack, save_arrays, thin, trial_metrics, trial_params, unpack
-from autoreg.ledger.writer import Writer
+from autoreg.ledger.runs import (
+    load_predictions,
+    pack,
+    saved_arrays,
+    thin,
+    trial_metrics,
+    trial_params,
+    unpack,
+)
 from autoreg.metrics import METRICS
 from autoreg.tracking import canonical
 from autoreg.trial import CANONICAL, Extension, State, TrialRecord, TrialResult
@@ -56,12 +64,11 @@ def test_a_positive_gap_means_overfit_whatever_the_direction():
     assert "loss_se" not in loss
 
 
-def test_predictions_survive_and_only_kept_rows_are_stored(tmp_path):
+def test_predictions_survive_and_only_kept_rows_are_stored():
     predictions = np.random.default_rng(0).random((6, 2)).astype(np.float32)
     record = TrialRecord(0, "x", {}, TrialResult(State.COMPLETE, {}, predictions=predictions))
     header = StudyHeader("s", "d", METRICS["log_loss"], np.array([1, 4]), (6, 2))
-    save_arrays(tmp_path / "t.npz", record, header)
-    again = load_predictions(tmp_path / "t.npz", header)
+    again = load_predictions(io.BytesIO(saved_arrays(record, header)), header)
     assert np.array_equal(again[[1, 4]], predictions[[1, 4]])
     assert np.isnan(again[[0, 2, 3, 5]]).all()
 
@@ -70,25 +77,6 @@ def test_curves_keep_both_ends():
     steps, values = thin(np.arange(1000.0))
     assert (steps[0], steps[-1], len(steps)) == (0, 999, 200)
     assert np.array_equal(steps, values)
-
-
-def test_the_writer_keeps_the_order_and_the_error():
-    seen = []
-
-    def write(item):
-        if item == 3:
-            raise OSError("full")
-        seen.append(item)
-
-    writer = Writer(write)
-    for item in range(3):
-        writer.put(item)
-    writer.flush()
-    assert seen == [0, 1, 2]
-    writer.put(3)
-    with pytest.raises(OSError, match="full"):
-        writer.flush()
-    assert not writer.drain(0.1)
 
 
 def test_one_driver_a_study_and_the_lock_is_free_again():
@@ -117,5 +105,6 @@ def test_drops_and_extensions_are_read_back_from_the_store(store):
     ]
     first.drop({"xgboost": 64})
     first.extend(many)
+    first.flush()
     again = MlflowLedger().begin(header)
     assert (again.drops, again.extensions) == ({"xgboost": 64}, many)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,17 +85,19 @@ def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-def save_arrays(path: Path, record: TrialRecord, header: StudyHeader) -> None:
-    """Write a trial's kept predictions and its curves, without pickle."""
+def saved_arrays(record: TrialRecord, header: StudyHeader) -> bytes:
+    """A trial's kept predictions and its curves as the content of an npz file, without pickle."""
     r = record.result
     arrays: dict[str, Any] = {name: np.asarray(curve) for name, curve in r.curves.items()}
     if r.predictions is not None:
         arrays["predictions"] = r.predictions[header.kept]
-    np.savez_compressed(path, **arrays)
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    return content.getvalue()
 
 
-def load_predictions(path: Path, header: StudyHeader) -> NDArray[np.float32] | None:
-    """Read what ``save_arrays`` wrote, spread over the table's rows again."""
+def load_predictions(path: Path | BinaryIO, header: StudyHeader) -> NDArray[np.float32] | None:
+    """Read what ``saved_arrays`` gave, spread over the table's rows again."""
     with np.load(path, allow_pickle=False) as data:
         if "predictions" not in data:
             return None
