@@ -211,10 +211,12 @@ class _Run:
         plan = self.plan
         suspects = {n for n, deaths in history.attempts.items() if deaths and n not in history.records}
         if suspects:
-            shown = ", ".join(map(str, sorted(suspects)[:5])) + (" ..." if len(suspects) > 5 else "")
-            self.watch.say(
-                f"warning: trial {shown} was under way when this study died: it gets its own process"
+            shown = (
+                f"trials {min(suspects)} to {max(suspects)}"
+                if len(suspects) > 1
+                else f"trial {min(suspects)}"
             )
+            self.watch.say(f"warning: this study died with {shown} under way: a process of its own for each")
         return self.engine.executor(plan.study, plan.problem, plan.backends, in_time, suspects)
 
     @contextmanager

@@ -61,10 +61,10 @@ class Cluster:
             return True
         return False
 
-    def start(self, *words, count=1, **environment):
+    def start(self, *words, count=1, folder=None, **environment):
         """Start workers of one thread each, under one nanny."""
         words = ("--nthreads", 1, "--nworkers", count, "--no-dashboard", *words, *self.more)
-        return dask(self.stack, "worker", self.address, *words, **environment)
+        return dask(self.stack, "worker", self.address, *words, folder=folder, **environment)
 
 
 @contextmanager
@@ -372,7 +372,7 @@ class TestTrouble:
         with (tmp_path / "autoreg/penalties.py").open("a") as changed:
             changed.write("# another version\n")
         with cluster() as made:
-            made.start(PYTHONPATH=str(tmp_path))
+            made.start(folder=tmp_path, PYTHONPATH=str(tmp_path))
             with (
                 pytest.raises(UsageError, match=r"the worker tcp://.* has autoreg .*\(here .*\)"),
                 executor(planned, made.address),

@@ -298,6 +298,19 @@ def test_a_study_gives_the_same_trials_and_the_same_winner_with_workers(source):
     assert not children()
 
 
+def finished(folder):
+    """How each trial ended, by number."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    return {
+        int(r.data.tags["autoreg.trial"]): r.data.tags["autoreg.state"]
+        for r in runs
+        if "autoreg.state" in r.data.tags
+    }
+
+
 @pytest.mark.slow
 class TestCommand:
     """The real command on a real store."""
@@ -342,6 +355,48 @@ class TestCommand:
         assert driver.returncode == 0, words
         assert kills >= 3, kills
         assert trial_table(whole) == trial_table(killed)
+
+    def test_a_trial_that_takes_the_driver_down_is_failed_the_second_time(self, tmp_path):
+        study = (
+            STUDY.format(trials=8).replace('["sklearn", "xgboost"]', '["sklearn"]').replace("seed = 3", "")
+        )
+        (tmp_path / "study.toml").write_text(study)
+        code = (
+            "import sys; from autoreg.backends import BACKENDS; BACKENDS['sklearn'] = 'worker_backends:Crashing'\n"
+            "from autoreg.__main__ import main; sys.exit(main(['tune', 'study.toml']))\n"
+        )
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        first, second = (
+            subprocess.run(
+                [sys.executable, "-c", code],
+                cwd=tmp_path,
+                env=env,
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+            for _ in range(2)
+        )
+        assert first.returncode == -signal.SIGSEGV, first.stderr
+        assert second.returncode == 0, second.stderr
+        assert "warning: this study died with trial" in second.stderr
+        assert "its worker process died 4 times, the last time by SIGSEGV" in second.stderr
+        assert finished(tmp_path) == {n: "failed" if n == 3 else "complete" for n in range(8)}
+
+    def test_stopped_the_trials_under_way_are_kept_and_the_next_run_goes_on(self, tmp_path):
+        whole = tmp_path / "whole"
+        whole.mkdir()
+        (whole / "study.toml").write_text(SHORT.format(trials=16))
+        assert autoreg(whole, "tune", "study.toml", "--quiet").returncode == 0
+        driver = self.started(tmp_path, 16)
+        wait_for(lambda: _trials(tmp_path) >= 2, 120)
+        began = time.monotonic()
+        driver.send_signal(signal.SIGTERM)
+        _, words = driver.communicate(timeout=60)
+        assert driver.returncode == 143, words
+        assert time.monotonic() - began < 25
+        assert autoreg(tmp_path, "tune", "study.toml", "--quiet").returncode == 0
+        assert trial_table(tmp_path) == trial_table(whole)
 
     @pytest.mark.parametrize(
         ("signum", "code"),

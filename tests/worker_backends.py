@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoreg.backends.linear import LinearBackend
+from autoreg.space import derive_seed
 
 
 class Linear(LinearBackend):
@@ -36,6 +37,13 @@ class Segfault(Linear):
 
     def happens(self):
         os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Crashing(Segfault):
+    """Takes its process down in trial 3 of a study with seed 0."""
+
+    def __init__(self):
+        super().__init__(derive_seed(0, "sklearn", 3, "fit"))
 
 
 @dataclass
