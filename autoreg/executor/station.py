@@ -31,6 +31,8 @@ from autoreg.trial import OutOfTime
 
 IDLE = 120.0
 """Seconds without a task after which a problem and its processes are let go: its driver may have died."""
+PATIENCE = 30.0
+"""Seconds that a task waits for its problem to arrive."""
 MISSING, DONE, ERROR = "missing", "done", "error"
 Reply = tuple[str, Any]
 """``(MISSING, worker's address)``, ``(DONE, (results, started, ended))`` or ``(ERROR, (exception, where))``."""
@@ -204,15 +206,27 @@ def perform(name: str, task: bytes, limit: float | None) -> Reply:
     from distributed import get_worker
 
     worker = get_worker()
+    wanted = _wanted(worker, worker.get_current_task())
+    # The driver brings the problem to whoever is new. A task sent again would lose the count of the workers it cost.
+    until = time.monotonic() + PATIENCE
+    while (taken := _take(name)) is None:
+        if time.monotonic() > until or not wanted():
+            return MISSING, worker.address
+        time.sleep(0.1)
+    holding, crew = taken
+    crew.in_time, crew.limit = wanted, limit
+    work: Work = pickle.loads(zlib.decompress(task))
+    return _answer(holding, crew, work)
+
+
+def _take(name: str) -> tuple[Holding, Crew] | None:
+    """A problem with a supervisor for one task, if it is here."""
     with _guard:
         holding = _holdings.get(name)
         if holding is None or holding.packed is None:
-            return MISSING, worker.address
-        crew = holding.idle.pop() if holding.idle else _crew(holding, holding.packed)
+            return None
         holding.busy += 1
-    crew.in_time, crew.limit = _wanted(worker, worker.get_current_task()), limit
-    work: Work = pickle.loads(zlib.decompress(task))
-    return _answer(holding, crew, work)
+        return holding, holding.idle.pop() if holding.idle else _crew(holding, holding.packed)
 
 
 def _answer(holding: Holding, crew: Crew, work: Work) -> Reply:
