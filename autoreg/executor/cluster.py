@@ -118,6 +118,8 @@ class DaskExecutor:
 
     def _assign(self) -> None:
         """Give the cluster as many tasks as it has threads."""
+        if self.fleet.client.status != "running":
+            raise self.fleet.lost()
         while self.queue and len(self.flying) < self.workers:
             task = self.queue.popleft()
             task.begin()
@@ -151,6 +153,9 @@ class DaskExecutor:
         except TimeoutError:  # its worker died with the result; the scheduler has it computed again
             self.landed.put(key)
             return None
+        except OSError as error:  # a task's own errors come as results: this is the line to the scheduler
+            self._forget(key)
+            raise self.fleet.lost() from error
         except KilledWorker as error:
             self._forget(key)
             times = error.allowed_failures + 1

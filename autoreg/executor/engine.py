@@ -66,7 +66,8 @@ class Engine:
             (client, cluster), self._open = self._open, None
             # A client that lost its scheduler logs a traceback of its attempts to reach it; the loss is told by us.
             log = logging.getLogger("distributed.client")
-            before, _ = log.level, log.setLevel(logging.CRITICAL)
+            before = log.level
+            log.setLevel(logging.CRITICAL)
             try:
                 client.close(timeout=5)
             finally:
