@@ -447,11 +447,9 @@ class TestCommand:
         assert driver.returncode == 75, words
         assert "the Dask scheduler is gone" in words
         assert "Traceback" not in words
-        began = time.monotonic()
         driver = self.started(tmp_path, made.address, 24)
         _, words = driver.communicate(timeout=90)
         assert driver.returncode == 75, words
         assert "no Dask scheduler answers at" in words
-        assert time.monotonic() - began < 40  # imports included; the scheduler itself is given up after 10
         assert autoreg(tmp_path, "tune", "study.toml", "--quiet").returncode == 0
         assert [row[0] for row in trial_table(tmp_path)] == list(range(24))
