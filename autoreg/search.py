@@ -28,6 +28,9 @@ from autoreg.trial import Extension, OutOfTime, Params, State, TrialRecord, Watc
 
 __all__ = ["Arm", "Search"]
 
+DRAIN = 10.0
+"""Seconds that trials under way in workers have to finish when the search is told to stop."""
+
 
 class Search:
     """Runs a study's search.
@@ -95,6 +98,10 @@ class Search:
             self.stopped_by = "timeout"
             while self.told + 1 in self.finished:
                 self._settle(self.told + 1)
+        except KeyboardInterrupt:
+            for done in self.executor.drain(DRAIN):
+                self._take(done)
+            raise
         finally:
             self.executor.close()
         self._say_news()
