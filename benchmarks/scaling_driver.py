@@ -38,15 +38,18 @@ def planned_study(data, backends, **search):
 class Sham:
     """An executor that answers at once, or after so many seconds of computing: a bowl around the middle of the space.
 
+    It computes products of square matrices of one ``size``, short calls that let go of the interpreter's lock.
+
     Losses, pruning (a trial worse than the backend's best by a wide margin is) and out-of-fold predictions are of
     the size and spread of a real study's.
     """
 
     workers = 1
 
-    def __init__(self, planned, seconds=0.0):
+    def __init__(self, planned, seconds=0.0, size=200):
         self.planned, self.seconds, self.queue = planned, seconds, deque()
         self.cpu, self.wall = 0.0, 0.0
+        self.grist = np.random.default_rng(0).normal(size=(size, size))
         self.truth = planned.table.target
 
     def submit(self, work):
@@ -55,14 +58,14 @@ class Sham:
     def wait(self):
         work, started = self.queue.popleft(), time.time()
         cpu, wall = time.thread_time(), time.perf_counter()
-        results = [self.answer(work.backend, n, c.params) for n, c in zip(work.numbers, work.candidates, strict=True)]
+        results = [
+            self.answer(work.backend, n, c.params) for n, c in zip(work.numbers, work.candidates, strict=True)
+        ]
         while time.thread_time() - cpu < self.seconds * len(results):
-            np.dot(self.grist, self.grist)  # let go of the interpreter's lock, as a fit does
+            np.dot(self.grist, self.grist)
         self.cpu += time.thread_time() - cpu
         self.wall += time.perf_counter() - wall
         return Done(work, results, started, time.time())
-
-    grist = np.random.default_rng(0).normal(size=(200, 200))
 
     def answer(self, backend, number, params):
         rng = np.random.default_rng(derive_seed(backend, number))
@@ -88,7 +91,11 @@ class Sham:
                 places.append(place / max(1, len(d.values) - 1) - 0.5)
             elif isinstance(d, Range):
                 value = max(float(params[name]), d.low)
-                share = np.log(value / d.low) / np.log(d.high / d.low) if d.log else (value - d.low) / (d.high - d.low)
+                share = (
+                    np.log(value / d.low) / np.log(d.high / d.low)
+                    if d.log
+                    else (value - d.low) / (d.high - d.low)
+                )
                 places.append(2 * (share - 0.4))
         return float(np.square(places).mean())
 
@@ -126,7 +133,15 @@ def searching(planned, executor, watch, ledger=None, history=None, time_left=lam
     problem = planned.problem
     judge = Undecided(problem.table.task, problem.row_losses, problem.weight)
     return Search(
-        spec, planned.block, arms, executor, ledger or MemoryLedger(), history or History(), time_left, watch, judge
+        spec,
+        planned.block,
+        arms,
+        executor,
+        ledger or MemoryLedger(),
+        history or History(),
+        time_left,
+        watch,
+        judge,
     )
 
 
@@ -154,8 +169,12 @@ def per_trial(seconds, at):
 def overhead(trials, rows=5000, at=AT):
     """Print milliseconds per trial at several lengths of a study."""
     data = table(rows, 20)
-    print("driver: ask, tell, settle, referee and bookkeeping of one trial, tracking off; milliseconds of processor")
-    print(f"time (wall), means of {WINDOW} trials, {rows} rows; KB of memory kept per trial over the last half")
+    print(
+        "driver: ask, tell, settle, referee and bookkeeping of one trial, tracking off; milliseconds of processor"
+    )
+    print(
+        f"time (wall), means of {WINDOW} trials, {rows} rows; KB of memory kept per trial over the last half"
+    )
     at = [a for a in at if a < trials] + [trials]
     print("sampler  backends " + "".join(f"{f'at {a}':>16}" for a in at) + "   1000 : 100      KB")
     for sampler in ("tpe", "random"):
@@ -175,7 +194,9 @@ def overhead(trials, rows=5000, at=AT):
             clock.trial = noted
             searching(planned, executor, clock, Forgetful()).run()
             cpu, wall = ([per_trial(x, a) for a in at] for x in (clock.cpu, clock.wall))
-            growth = per_trial(clock.cpu, 1000) / per_trial(clock.cpu, 100) if trials >= 1000 else float("nan")
+            growth = (
+                per_trial(clock.cpu, 1000) / per_trial(clock.cpu, 100) if trials >= 1000 else float("nan")
+            )
             kept = (memory[trials - 1] - memory[trials // 2]) / (trials - 1 - trials // 2) / 1024
             cells = "".join(f"{f'{c:.1f} ({w:.1f})':>16}" for c, w in zip(cpu, wall, strict=True))
             print(f"{sampler:8} {len(backends):8} {cells} {growth:11.2f}x {kept:7.1f}", flush=True)
