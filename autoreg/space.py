@@ -303,7 +303,7 @@ class Proposer:
         """Go on in a new study without the trials that the sampler can do without; the cost of an ask stays bounded."""
         from autoreg.sampler import thinned
 
-        kept = thinned(self.study.get_trials(deepcopy=False)) if self.sampler == "tpe" else None
+        kept = thinned(self.study.get_trials(deepcopy=False))
         if kept is not None:
             self._rebuild(kept, dict)
 
