@@ -104,7 +104,11 @@ class Search:
             raise
         finally:
             self.executor.close()
-        self.ledger.flush()
+        self._say_news()
+        try:
+            self.ledger.flush()
+        finally:
+            self._say_news()
         return [self.records[n] for n in sorted(self.records)]
 
     @property
@@ -206,6 +210,11 @@ class Search:
             )  # a study holds hundreds; only the best keeps its own
             self.told = n
             self.watch.trial(record, replayed)
+            self._say_news()
+
+    def _say_news(self) -> None:
+        for message in self.ledger.news():
+            self.watch.say(message)
 
     def _take(self, done: Done) -> None:
         """Record a finished task in the ledger. A trial that was there already keeps what is there."""

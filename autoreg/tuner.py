@@ -38,7 +38,7 @@ from autoreg.serving import Package
 from autoreg.shipping import configuration, ship
 from autoreg.space import Proposer
 from autoreg.spec import Study
-from autoreg.tracking import canonical
+from autoreg.tracking import canonical, knock, patiently
 from autoreg.trial import SILENT, Floats, TrialRecord, Watch
 
 if TYPE_CHECKING:
@@ -123,6 +123,8 @@ def tune(
     began, watch = time.monotonic(), watch or SILENT
     where = Engine(engine, n_jobs, address, watch.say)
     watch.stage("data")
+    if tracking == "mlflow":
+        knock()
     planned = plan(study, data)
     for note in planned.table.notes:
         watch.say(note)
@@ -248,10 +250,12 @@ class _Run:
         plan = self.plan
         suspects = {n for n, deaths in history.attempts.items() if deaths and n not in history.records}
         if suspects:
-            shown = ", ".join(map(str, sorted(suspects)[:5])) + (" ..." if len(suspects) > 5 else "")
-            self.watch.say(
-                f"warning: trial {shown} was under way when this study died: it gets its own process"
+            shown = (
+                f"trials {min(suspects)} to {max(suspects)}"
+                if len(suspects) > 1
+                else f"trial {min(suspects)}"
             )
+            self.watch.say(f"warning: this study died with {shown} under way: a process of its own for each")
         return self.engine.executor(plan.study, plan.problem, plan.backends, in_time, suspects)
 
     @contextmanager
@@ -290,7 +294,7 @@ class _Run:
             self.watch.stage("register")
             named = {"name": self.plan.study.model, "alias": self.alias}
             card = model_card(replace(record, report={**report, "model": named}))
-            report["model"] = self._register(outcome, card)
+            report["model"] = patiently(lambda: self._register(outcome, card))
         report["seconds"] |= {"total": self._elapsed(), "tracking_wait": self.ledger.waited}
         record = replace(record, report=report)
         budget = {"trials": len(records), "timeout": self.spec.timeout, "stopped_by": search.stopped_by}

@@ -6,6 +6,7 @@ import click
 
 from autoreg import __version__
 from autoreg.cli.looking import report, show, where_to_look
+from autoreg.cli.mending import reconcile
 from autoreg.cli.predicting import predict
 from autoreg.cli.retuning import promote, retune, rollback
 from autoreg.cli.running import tune, validate
@@ -23,5 +24,5 @@ def cli() -> None:
     """
 
 
-for command in (tune, retune, validate, predict, show, report, promote, rollback):
+for command in (tune, retune, validate, predict, show, report, promote, rollback, reconcile):
     cli.add_command(command)

@@ -118,6 +118,8 @@ class DaskExecutor:
 
     def _assign(self) -> None:
         """Give the cluster as many tasks as it has threads."""
+        if self.fleet.client.status != "running":
+            raise self.fleet.lost()
         while self.queue and len(self.flying) < self.workers:
             task = self.queue.popleft()
             task.begin()
@@ -151,6 +153,9 @@ class DaskExecutor:
         except TimeoutError:  # its worker died with the result; the scheduler has it computed again
             self.landed.put(key)
             return None
+        except OSError as error:  # a task's own errors come as results: this is the line to the scheduler
+            self._forget(key)
+            raise self.fleet.lost() from error
         except KilledWorker as error:
             self._forget(key)
             times = error.allowed_failures + 1
@@ -208,20 +213,43 @@ def connect(
             "--engine dask needs the package 'distributed': pip install 'autoreg[cluster]'"
         ) from None
     if address is None:
-        # Its worker's threads supervise processes of ours, so nothing is gained by processes of its own.
-        local = distributed.LocalCluster(
-            n_workers=1, threads_per_worker=workers, processes=False, dashboard_address=None, memory_limit=0
-        )
+        local = _local(workers)
         return distributed.Client(local, set_as_default=False), local
     if not re.fullmatch(r"(tcp|tls)://[^\s/]+:\d+", address):
         raise UsageError(f"--address: expected tcp://host:port or tls://host:port, found '{address}'")
     try:
         security = _security(certificates)
         return distributed.Client(address, timeout=CONNECT, security=security, set_as_default=False), None
+    except TypeError:  # what Dask raises where it has no certificate to show
+        raise UsageError(
+            "--address: tls:// needs certificates; name them in the study file ([cluster] security) or in Dask's "
+            "own configuration"
+        ) from None
     except (OSError, TimeoutError) as error:
         raise ClusterUnavailable(
             f"no Dask scheduler answers at {address} ({_cause(error)}); start one, or check the address"
         ) from None
+
+
+def _local(workers: int) -> Any:
+    """A cluster in this process: its worker's threads supervise processes of ours, which need none of its own.
+
+    It talks through memory. The web server that Dask insists on has no pages and listens to this host alone.
+    """
+    import dask
+    from distributed import LocalCluster
+
+    routes: dict[str, list[str]] = {f"distributed.{role}.http.routes": [] for role in ("scheduler", "worker")}
+    with dask.config.set(routes):
+        return LocalCluster(
+            n_workers=1,
+            threads_per_worker=workers,
+            processes=False,
+            dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+            worker_dashboard_address="127.0.0.1:0",
+            memory_limit=0,
+        )
 
 
 def _security(certificates: Certificates | None) -> Any:

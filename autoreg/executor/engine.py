@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +64,14 @@ class Engine:
     def __exit__(self, *error: object) -> None:
         if self._open is not None:
             (client, cluster), self._open = self._open, None
-            client.close(timeout=5)
+            # A client that lost its scheduler logs a traceback of its attempts to reach it; the loss is told by us.
+            log = logging.getLogger("distributed.client")
+            before = log.level
+            log.setLevel(logging.CRITICAL)
+            try:
+                client.close(timeout=5)
+            finally:
+                log.setLevel(before)
             if cluster is not None:
                 cluster.close(timeout=5)
 

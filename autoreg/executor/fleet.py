@@ -75,13 +75,17 @@ class Fleet:
     ) -> None:
         self.client, self.patience, self.say = client, patience, say
         self.threads, self.gpus, self._counted, self._seen = 1, 0, -CENSUS, time.monotonic()
-        self._told = False
-        packed = parcel(problem, backends)
-        self.file, self.packed = packed.file, pickle.dumps(packed.packed)
-        self.name = station.fingerprint(self.file, self.packed)
-        self.place = None if shared is None else self._written(shared)
+        self._told, self._held, self._new = False, set[str](), set[str]()
         self.packages = [p for key in ("", *backends) for p in LIBRARIES.get(key, ())]
         self.facts = station.facts(self.packages)
+        packed = parcel(problem, backends)
+        self.file, self.packed, self.place = packed.file, pickle.dumps(packed.packed), None
+        self.name = station.fingerprint(self.file, self.packed)
+        try:
+            self.place = None if shared is None else self._written(shared)
+        except UsageError:
+            self.file.close()
+            raise
 
     def census(self) -> dict[str, int]:
         """Threads of every worker there is."""
@@ -89,16 +93,23 @@ class Fleet:
         self.gpus = sum(int(w.get("resources", {}).get("GPU", 0)) for w in info.values())
         threads = {address: int(worker["nthreads"]) for address, worker in info.items()}
         self.threads, self._counted = max(1, sum(threads.values())), time.monotonic()
+        self._held &= set(threads)
+        self._new = set(threads) - self._held
         if threads:
             self._seen, self._told = self._counted, False
         return threads
 
     def look(self) -> None:
-        """Whether scheduler and workers are still there."""
+        """Whether scheduler and workers are still there; those that are new get the problem."""
         if self.client.status != "running":
             raise self.lost()
-        if time.monotonic() - self._counted < CENSUS or self.census():
-            return
+        if time.monotonic() - self._counted >= CENSUS and not self.census():
+            self._alone()
+        if self._new:
+            self.provide(sorted(self._new))
+
+    def _alone(self) -> None:
+        """Say that there is no worker, and give up when there has been none for too long."""
         alone = time.monotonic() - self._seen
         if not self._told:
             self.say(f"waiting for a worker at {self.address}, for {self.patience:.0f} s at most")
@@ -114,7 +125,7 @@ class Fleet:
         while not (there := self.census()):
             if not in_time():
                 raise OutOfTime
-            self.look()
+            self._alone()
             time.sleep(PULSE)
         self.provide(list(there))
 
@@ -150,11 +161,17 @@ class Fleet:
             self._compare(address, there)
         if self.place is not None:
             self._accepted(on_all(station.adopt, self.name, str(self.place), os.getuid(), self.packed))
+            self._noted(addresses)
             return
         size = self.file.seek(0, os.SEEK_END)
         for offset in range(0, size, CHUNK):
             chunk = os.pread(self.file.fileno(), CHUNK, offset)
             self._accepted(on_all(station.receive, self.name, size, offset, chunk, self.packed))
+        self._noted(addresses)
+
+    def _noted(self, addresses: list[str]) -> None:
+        self._held |= set(addresses)
+        self._new -= set(addresses)
 
     def _compare(self, address: str, there: Any) -> None:
         if isinstance(there, ImportError):

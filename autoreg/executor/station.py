@@ -31,6 +31,8 @@ from autoreg.trial import OutOfTime
 
 IDLE = 120.0
 """Seconds without a task after which a problem and its processes are let go: its driver may have died."""
+PATIENCE = 30.0
+"""Seconds that a task waits for its problem to arrive."""
 MISSING, DONE, ERROR = "missing", "done", "error"
 Reply = tuple[str, Any]
 """``(MISSING, worker's address)``, ``(DONE, (results, started, ended))`` or ``(ERROR, (exception, where))``."""
@@ -134,13 +136,15 @@ def adopt(name: str, path: str, owner: int, packed: bytes) -> None:
     with _guard:
         if name in _holdings:
             return
-        file = open(path, "rb")  # noqa: SIM115, kept open
-        status = os.fstat(file.fileno())
-        if status.st_uid != owner or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            file.close()
-            raise ValueError(f"{path} is not the driver's own, or others can write to it")
-        holding = Holding(file)
-        _complete(name, holding, packed)
+        holding = Holding(open(path, "rb"))  # noqa: SIM115, kept open
+        try:
+            status = os.fstat(holding.file.fileno())
+            if status.st_uid != owner or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise ValueError(f"{path} is not the driver's own, or others can write to it")
+            _complete(name, holding, packed)
+        except BaseException:
+            holding.close()
+            raise
         _holdings[name] = holding
         _sweep()
 
@@ -202,15 +206,27 @@ def perform(name: str, task: bytes, limit: float | None) -> Reply:
     from distributed import get_worker
 
     worker = get_worker()
+    wanted = _wanted(worker, worker.get_current_task())
+    # The driver brings the problem to whoever is new. A task sent again would lose the count of the workers it cost.
+    until = time.monotonic() + PATIENCE
+    while (taken := _take(name)) is None:
+        if time.monotonic() > until or not wanted():
+            return MISSING, worker.address
+        time.sleep(0.1)
+    holding, crew = taken
+    crew.in_time, crew.limit = wanted, limit
+    work: Work = pickle.loads(zlib.decompress(task))
+    return _answer(holding, crew, work)
+
+
+def _take(name: str) -> tuple[Holding, Crew] | None:
+    """A problem with a supervisor for one task, if it is here."""
     with _guard:
         holding = _holdings.get(name)
         if holding is None or holding.packed is None:
-            return MISSING, worker.address
-        crew = holding.idle.pop() if holding.idle else _crew(holding, holding.packed)
+            return None
         holding.busy += 1
-    crew.in_time, crew.limit = _wanted(worker, worker.get_current_task()), limit
-    work: Work = pickle.loads(zlib.decompress(task))
-    return _answer(holding, crew, work)
+        return holding, holding.idle.pop() if holding.idle else _crew(holding, holding.packed)
 
 
 def _answer(holding: Holding, crew: Crew, work: Work) -> Reply:
@@ -239,8 +255,11 @@ def _crew(holding: Holding, packed: Packed) -> Crew:
     """A supervisor of one process. It has one thread, or as many as the Dask worker was started with."""
     granted = os.environ.get("OMP_NUM_THREADS", "")
     share = int(granted) if granted.isdigit() and int(granted) > 0 else 1
-    file = os.fdopen(os.dup(holding.file.fileno()), "rb")
-    return Crew(lambda: Parcel(packed, file), limited(share), lambda: True, 1)
+
+    def load() -> Parcel:
+        return Parcel(packed, os.fdopen(os.dup(holding.file.fileno()), "rb"))
+
+    return Crew(load, limited(share), lambda: True, 1)
 
 
 def _wanted(worker: Any, key: Any) -> Callable[[], bool]:

@@ -113,6 +113,9 @@ class Ledger(Protocol):
     def flush(self) -> None:
         """Return when everything is written."""
 
+    def news(self) -> list[str]:
+        """What became of the store since this was last asked, in words for the watch."""
+
     def finish(
         self,
         result: dict[str, Any],
@@ -167,6 +170,10 @@ class MemoryLedger:
 
     def flush(self) -> None:
         """See ``Ledger``."""
+
+    def news(self) -> list[str]:
+        """See ``Ledger``: memory is never away."""
+        return []
 
     def finish(
         self,
