@@ -110,7 +110,7 @@ def test_fast_sums_give_what_scoring_every_draw_gives():
 def test_blocks_of_very_many_rows_say_what_single_rows_say(monkeypatch):
     y, old, new = two_models(np.random.default_rng(0), 3000, 0.2)
     single = gate(LOSS, y, old, new, draws=2000)
-    monkeypatch.setattr("autoreg.selection.gate.MOST_UNITS", 500)
+    monkeypatch.setattr("autoreg.selection.gains.MOST_UNITS", 500)
     blocks = gate(LOSS, y, old, new, draws=2000)
     width = single.high - single.low
     assert blocks.low == pytest.approx(single.low, abs=0.12 * width)
