@@ -335,10 +335,11 @@ def test_actionlint_takes_the_workflow(tmp_path, study):
 
 
 IN_AIRFLOW = """
+import sys
 from airflow.dag_processing.dagbag import DagBag
-from airflow.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-bag = DagBag(sys.argv[1], include_examples=False)
+bag = DagBag(sys.argv[1])
 assert not bag.import_errors, bag.import_errors
 (dag,) = bag.dags.values()
 (task,) = dag.tasks

@@ -201,7 +201,10 @@ try:
 except ImportError:  # Airflow 2
     from airflow import DAG
     from airflow.operators.python import PythonOperator
-from airflow.exceptions import AirflowException, AirflowFailException
+try:
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+except ImportError:
+    from airflow.exceptions import AirflowException, AirflowFailException
 
 COMMAND = {list(job.command)!a}
 FOLDER = {job.folder!a}
