@@ -153,9 +153,14 @@ def test_the_workflows_loop_tries_again_on_75_alone(tmp_path):
         (tmp_path / "codes").write_text("".join(f"{code}\n" for code in codes))
         stub = 'autoreg() { read -r code <&3; return "$code"; }; sleep() { :; }\n'
         done = subprocess.run(
-            ["bash", "-e", "-c", f"exec 3< codes\n{stub}{step['run']}"], cwd=tmp_path, env={"KEY": "1"}
+            ["bash", "-e", "-c", f"exec 3< codes\n{stub}{step['run']}"],
+            cwd=tmp_path,
+            env={"KEY": "1", "MLFLOW_TRACKING_URI": "x"},
         )
         assert done.returncode == ending
+    away = subprocess.run(["bash", "-e", "-c", step["run"]], env={}, capture_output=True, text=True)
+    assert away.returncode == 64
+    assert "MLFLOW_TRACKING_URI" in away.stdout
 
 
 def test_kubernetes_fails_at_once_on_our_codes_and_tries_again_on_75():

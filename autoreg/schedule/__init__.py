@@ -46,6 +46,7 @@ def files(
     environment: str = "",
     secret: str = "autoreg-tracking",
     image: str = "autoreg:latest",
+    requirement: str = "autoreg",
     hours: float = 6.0,
 ) -> dict[str, str]:
     """What to give a scheduler so that it retunes a study.
@@ -70,6 +71,8 @@ def files(
         File of NAME=VALUE lines with MLFLOW_TRACKING_URI and, if need be, its password (cron, systemd).
     secret, image : str
         Kubernetes: name of the Secret with the same, and the image.
+    requirement : str
+        GitHub: what pip installs, such as ``.`` where the repository is the package.
     hours : float
         A run is stopped after that long; the next one resumes it.
 
@@ -105,7 +108,7 @@ def files(
     _no_expressions(kind, command)
     job = Job(
         slug(stem or "study"), command, plain("--folder", os.path.abspath(folder or os.getcwd())), read_when(at),
-        _environment(environment), _secret(secret), plain("--image", image), hours,
+        _environment(environment), _secret(secret), plain("--image", image), plain("--requirement", requirement), hours,
     )  # fmt: skip
     return KINDS[kind](job)
 

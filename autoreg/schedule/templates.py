@@ -33,6 +33,8 @@ class Job:
     secret : str
         Kubernetes Secret with the tracking address and password.
     image : str
+    requirement : str
+        What pip installs on GitHub's machines.
     hours : float
         After which a run is stopped; the next one resumes it.
     """
@@ -44,6 +46,7 @@ class Job:
     environment: str
     secret: str
     image: str
+    requirement: str
     hours: float
 
 
@@ -81,7 +84,7 @@ StartLimitBurst=5
 
 [Service]
 Type=exec
-EnvironmentFile=-{job.environment or f"/etc/autoreg/{job.name}.env"}
+EnvironmentFile={job.environment or f"-/etc/autoreg/{job.name}.env"}
 ExecStart=/bin/sh {" ".join(map(systemd, words))}
 # 75: another run is at work, or the tracking server is away. 64, 65 and 70 would only fail again.
 Restart=no
@@ -272,12 +275,14 @@ jobs:
       - uses: actions/setup-python@v5
         with:
           python-version: "3.12"
-          cache: pip
-      - run: pip install autoreg
+      - run: pip install "$REQUIREMENT"
+        env:
+          REQUIREMENT: {yaml(job.requirement)}
       - name: Retune, and wait where another run is at work or the tracking server is away
         env:
           KEY: github-${{{{ github.run_id }}}}{environment}{secrets}
         run: |
+          test -n "${TRACKING[0]}" || {{ echo "set the secret {TRACKING[0]} of this repository"; exit 64; }}
           for pause in 0 600 1200; do
             sleep "$pause"
             code=0
