@@ -131,6 +131,15 @@ def test_weights_of_zero_are_as_if_the_rows_were_absent():
     json.dumps(none.as_json(), allow_nan=False)
 
 
+def test_one_group_or_no_row_is_too_little_to_judge():
+    y, old, new = two_models(np.random.default_rng(0), 50, 0.8)
+    found = gate(LOSS, y, old, new, together=np.zeros(50), draws=50)
+    assert found.reason == "kept: too few rows or groups to judge"
+    none = gate(LOSS, y[:0], old[:0], new[:0], draws=50)
+    assert none.verdict == "kept"
+    assert none.rows == 0
+
+
 def test_non_inferior_asks_the_best_earlier_version_too():
     rng = np.random.default_rng(1)
     y, old, new = two_models(rng, 1000)

@@ -106,8 +106,8 @@ def test_every_kind_runs_retune_with_a_key(kind):
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=names, folder=names, option=names)
 def test_cron_and_systemd_hand_odd_names_through_a_real_shell(show, name, folder, option):
-    place = show.parent / folder
-    place.mkdir(exist_ok=True)
+    place = show.parent / "places" / folder
+    place.mkdir(parents=True)
     given_ = {"program": str(show), "folder": str(place), "options": ["--data", option]}
     study = f"/data/{name}"
     wanted = ["retune", study, "--data", option, "--json", "-", "--key"]
@@ -122,7 +122,7 @@ def test_cron_and_systemd_hand_odd_names_through_a_real_shell(show, name, folder
             assert words[:-1] == wanted
             assert re.fullmatch(r"\d{4}-\d\d-\d\d", words[-1])
     finally:
-        place.rmdir() if place != show.parent else None
+        place.rmdir()
 
 
 @settings(max_examples=100, deadline=None)

@@ -161,7 +161,7 @@ def _gains(fit: Fit, data: Encoded, table: Table) -> dict[str, float]:
     found: dict[str, float] = {}
     for column, gain in booster.get_score(importance_type="total_gain").items():
         name = data.columns[int(column[1:])]
-        while name not in table.kinds:
+        while name and name not in table.kinds:
             name = name.rpartition(" ")[0]
         found[name] = found.get(name, 0.0) + float(gain)
     return found

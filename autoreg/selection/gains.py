@@ -51,14 +51,15 @@ class Contest:
         the difference itself as far as Student's distribution is wider than what a bootstrap of ``k`` rows or
         groups sees (Hesterberg 2015, expanded percentiles): with 25 groups by 6 %.
         """
-        if not len(self.truth):
+        k = self._size()
+        if k < 2:
             return np.empty(0)
         bad = [self.metric.badness(self.metric(self.truth, x, self.weight)) for x in (old, new)]
         parts = _sums(self.metric, self.truth, (old, new), self.weight)
         scored = self._of_sums(*parts) if parts is not None else self._of_rows(old, new)
         gain = self.metric.badness(1.0) * (scored[1] - scored[0])  # badness is +-1 times the value
         gain = -gain[np.isfinite(gain)]
-        return np.asarray((bad[0] - bad[1]) + _expansion(self._size()) * (gain - (bad[0] - bad[1])))
+        return np.asarray((bad[0] - bad[1]) + _expansion(k) * (gain - (bad[0] - bad[1])))
 
     def _size(self) -> int:
         """Rows that count, or groups of them."""
@@ -108,7 +109,7 @@ def _expansion(k: int) -> float:
     """How much wider than its bootstrap the distribution of a mean of ``k`` values is, at 5 and 95 %."""
     from scipy.stats import norm, t
 
-    return float(math.sqrt(k / (k - 1)) * t.ppf(LEVEL, k - 1) / norm.ppf(LEVEL)) if k > 1 else math.inf
+    return float(math.sqrt(k / (k - 1)) * t.ppf(LEVEL, k - 1) / norm.ppf(LEVEL))
 
 
 def _chunks(draws: int, n: int) -> list[int]:

@@ -201,8 +201,10 @@ def _reason(
     against: Mapping[str, float],
 ) -> str:
     """The verdict in one line."""
-    if math.isnan(gain):
-        what = "the metric is undefined on these rows"
+    if math.isnan(gain) or math.isnan(interval[0]):
+        what = (
+            "the metric is undefined on these rows" if math.isnan(gain) else "too few rows or groups to judge"
+        )
         return f"promoted: {what}, and the rule is always" if yes else f"kept: {what}"
     low, high = interval
     places = _places(high - low)
