@@ -1,4 +1,4 @@
-"""The files themselves, one function for each kind of scheduler."""
+"""The files of every kind of scheduler, one function for each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from autoreg.schedule.quoting import cron, kubernetes, systemd, yaml
+from autoreg.schedule.texts import CRON_JOB, DAG, WORKFLOW
 from autoreg.schedule.when import When
 
 STAMPS = {"day": "%F", "hour": "%FT%H", "minute": "%FT%H%M"}
@@ -13,6 +14,11 @@ STAMPS = {"day": "%F", "hour": "%FT%H", "minute": "%FT%H%M"}
 TRACKING = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 PLAIN = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 """Words that no shell changes."""
+
+
+def _filled(text: str, **values: str) -> str:
+    """The template with every ``<<name>>`` replaced, once: what is put in is not read again."""
+    return re.sub(r"<<(\w+)>>", lambda found: values[found[1]], text)
 
 
 @dataclass(frozen=True)
@@ -125,123 +131,33 @@ def k8s_files(job: Job) -> dict[str, str]:
         for name in TRACKING
     )
     args = "".join(f"\n                - {kubernetes(word)}" for word in job.command)
-    text = f"""\
-# kubectl create secret generic {job.secret} --from-literal={TRACKING[0]}=https://... (and _USERNAME, _PASSWORD)
-apiVersion: batch/v1
-kind: CronJob
-metadata:
-  name: autoreg-{job.name}
-  labels:
-    app.kubernetes.io/name: autoreg
-spec:
-  schedule: "{job.when.cron}"
-  timeZone: Etc/UTC
-  concurrencyPolicy: Forbid
-  startingDeadlineSeconds: 3600
-  successfulJobsHistoryLimit: 3
-  failedJobsHistoryLimit: 3
-  jobTemplate:
-    spec:
-      # Pods that end with 75 (busy, or the tracking server is away) are tried again after 10, 20, 40, ... seconds.
-      backoffLimit: 8
-      activeDeadlineSeconds: {round(job.hours * 3600)}
-      podFailurePolicy:
-        rules:
-          - action: FailJob
-            onExitCodes:
-              containerName: autoreg
-              operator: In
-              values: [64, 65, 70]
-          - action: Count
-            onExitCodes:
-              containerName: autoreg
-              operator: In
-              values: [75]
-          - action: Ignore
-            onPodConditions:
-              - type: DisruptionTarget
-      template:
-        metadata:
-          labels:
-            app.kubernetes.io/name: autoreg
-        spec:
-          restartPolicy: Never
-          automountServiceAccountToken: false
-          terminationGracePeriodSeconds: 30
-          containers:
-            - name: autoreg
-              image: {yaml(job.image)}
-              command:{args}
-                - --key
-                - $(AUTOREG_KEY)
-              env:
-                - name: AUTOREG_KEY
-                  valueFrom:
-                    fieldRef:
-                      fieldPath: metadata.labels['job-name']{secrets}
-              resources:
-                requests:
-                  cpu: "2"
-                  memory: 4Gi
-              securityContext:
-                allowPrivilegeEscalation: false
-"""
+    text = _filled(
+        CRON_JOB,
+        secret=job.secret,
+        address=TRACKING[0],
+        name=job.name,
+        schedule=job.when.cron,
+        seconds=str(round(job.hours * 3600)),
+        image=yaml(job.image),
+        args=args,
+        secrets=secrets,
+    )
     return {f"autoreg-{job.name}.k8s.yaml": text}
 
 
 def airflow_files(job: Job) -> dict[str, str]:
     """A DAG of one task, for Airflow 2 and 3."""
     key = "{{ ds }}" if job.when.slot == "day" else "{{ ts_nodash }}"
-    text = f'''\
-"""Retunes {job.name} with autoreg; the worker's own environment names the tracking server."""
-
-import subprocess
-from datetime import datetime, timedelta, timezone
-
-try:
-    from airflow.providers.standard.operators.python import PythonOperator
-    from airflow.sdk import DAG
-except ImportError:  # Airflow 2
-    from airflow import DAG
-    from airflow.operators.python import PythonOperator
-try:
-    from airflow.sdk.exceptions import AirflowException, AirflowFailException
-except ImportError:
-    from airflow.exceptions import AirflowException, AirflowFailException
-
-COMMAND = {list(job.command)!a}
-FOLDER = {job.folder!a}
-TRY_AGAIN = 75
-
-
-def retune(key):
-    with subprocess.Popen([*COMMAND, "--key", key], cwd=FOLDER) as process:
-        try:
-            code = process.wait()
-        except BaseException:
-            process.terminate()  # autoreg stops within 25 seconds and can be resumed
-            process.wait(timeout=30)
-            raise
-    if code == TRY_AGAIN:
-        raise AirflowException("another run is at work, or the tracking server is away (exit code 75)")
-    if code:
-        raise AirflowFailException(f"autoreg ended with exit code {{code}}; trying again would not help")
-
-
-with DAG(
-    dag_id="autoreg_{job.name.replace("-", "_")}",
-    schedule="{job.when.cron}",
-    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
-    catchup=False,
-    max_active_runs=1,
-    default_args={{
-        "retries": 6,
-        "retry_delay": timedelta(minutes=10),
-        "execution_timeout": timedelta(hours={job.hours:g}),
-    }},
-):
-    PythonOperator(task_id="retune", python_callable=retune, op_kwargs={{"key": "{key}"}})
-'''
+    text = _filled(
+        DAG,
+        name=job.name,
+        command=ascii(list(job.command)),
+        folder=ascii(job.folder),
+        dag=job.name.replace("-", "_"),
+        schedule=job.when.cron,
+        hours=f"{job.hours:g}",
+        key=key,
+    )
     return {f"autoreg_{job.name.replace('-', '_')}.py": text}
 
 
@@ -251,44 +167,15 @@ def github_files(job: Job) -> dict[str, str]:
     environment = "".join(f"\n          {name}: {yaml(word)}" for word, name in odd.items())
     secrets = "".join(f"\n          {name}: ${{{{ secrets.{name} }}}}" for name in TRACKING)
     command = " ".join(f'"${odd[word]}"' if word in odd else word for word in job.command)
-    text = f"""\
-name: Retune {job.name}
-
-on:
-  schedule:
-    - cron: "{job.when.cron}"
-  workflow_dispatch:
-
-permissions:
-  contents: read
-
-concurrency:
-  group: autoreg-{job.name}
-  cancel-in-progress: false
-
-jobs:
-  retune:
-    runs-on: ubuntu-latest
-    timeout-minutes: {round(job.hours * 60)}
-    steps:
-      - uses: actions/checkout@v4
-      - uses: actions/setup-python@v5
-        with:
-          python-version: "3.12"
-      - run: pip install "$REQUIREMENT"
-        env:
-          REQUIREMENT: {yaml(job.requirement)}
-      - name: Retune, and wait where another run is at work or the tracking server is away
-        env:
-          KEY: github-${{{{ github.run_id }}}}{environment}{secrets}
-        run: |
-          test -n "${TRACKING[0]}" || {{ echo "set the secret {TRACKING[0]} of this repository"; exit 64; }}
-          for pause in 0 600 1200; do
-            sleep "$pause"
-            code=0
-            {command} --key "$KEY" || code=$?
-            test "$code" = 75 || exit "$code"
-          done
-          exit 75
-"""
+    text = _filled(
+        WORKFLOW,
+        name=job.name,
+        schedule=job.when.cron,
+        minutes=str(round(job.hours * 60)),
+        requirement=yaml(job.requirement),
+        words=environment,
+        secrets=secrets,
+        address=TRACKING[0],
+        command=command,
+    )
     return {f".github/workflows/autoreg-{job.name}.yml": text}
