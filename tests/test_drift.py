@@ -287,6 +287,16 @@ def test_old_and_new_rows_are_told_apart_only_where_they_differ():
     json.dumps(apart.as_json(), allow_nan=False)
 
 
+@pytest.mark.slow
+def test_where_nothing_moved_few_intervals_lie_above_one_half():
+    alarms = 0
+    for seed in range(80):
+        t, old, new = both(frame(300, seed), frame(150, seed + 999))
+        alarms += adversarial(t, old, new, seed).differs
+    # 2.5 % of 80 and two standard errors.
+    assert alarms <= 4
+
+
 def test_groups_stay_together_and_dates_stay_out():
     then, now = frame(300), frame(300, 1)
     now["day"] = now["day"] + np.timedelta64(300, "D")

@@ -110,7 +110,7 @@ def test_fast_sums_give_what_scoring_every_draw_gives():
 def test_blocks_of_very_many_rows_say_what_single_rows_say(monkeypatch):
     y, old, new = two_models(np.random.default_rng(0), 3000, 0.2)
     single = gate(LOSS, y, old, new, draws=2000)
-    monkeypatch.setattr("autoreg.selection.gate.MOST_UNITS", 500)
+    monkeypatch.setattr("autoreg.selection.gains.MOST_UNITS", 500)
     blocks = gate(LOSS, y, old, new, draws=2000)
     width = single.high - single.low
     assert blocks.low == pytest.approx(single.low, abs=0.12 * width)
@@ -129,6 +129,15 @@ def test_weights_of_zero_are_as_if_the_rows_were_absent():
     assert np.isnan(none.probability)
     assert none.reason == "kept: the metric is undefined on these rows"
     json.dumps(none.as_json(), allow_nan=False)
+
+
+def test_one_group_or_no_row_is_too_little_to_judge():
+    y, old, new = two_models(np.random.default_rng(0), 50, 0.8)
+    found = gate(LOSS, y, old, new, together=np.zeros(50), draws=50)
+    assert found.reason == "kept: too few rows or groups to judge"
+    none = gate(LOSS, y[:0], old[:0], new[:0], draws=50)
+    assert none.verdict == "kept"
+    assert none.rows == 0
 
 
 def test_non_inferior_asks_the_best_earlier_version_too():

@@ -9,6 +9,7 @@ import numpy as np
 
 from autoreg.data.hashing import Hashes, bits, digests, mix, row_hashes
 from autoreg.errors import DataError
+from autoreg.serving import text_of
 from autoreg.trial import Rows, Table
 
 
@@ -50,7 +51,7 @@ def row_keys(table: Table, like: Mapping[str, Any] | None = None) -> Hashes:
 def _target_bits(table: Table) -> Hashes:
     if table.task == "regression":
         return bits(np.asarray(table.target, np.float64))
-    return np.asarray(digests([str(label) for label in table.classes])[table.target])
+    return np.asarray(digests([text_of(label) or "" for label in table.classes])[table.target])
 
 
 def new_rows(then: Hashes, table: Table, like: Mapping[str, Any] | None = None) -> Rows:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.data.hashing import digests
-from autoreg.serving import parse, spelled, texts
+from autoreg.serving import parse, spelled, text_of, texts
 from autoreg.trial import Floats, Rows, Table
 
 FORMAT = 1
@@ -71,7 +71,7 @@ def is_word(kind: str) -> bool:
 
 def class_words(table: Table, rows: Rows) -> Words:
     """Class labels of some rows as text."""
-    words: Words = np.array([str(label) for label in table.classes], dtype=object)
+    words: Words = np.array([text_of(label) or "" for label in table.classes], dtype=object)
     return np.asarray(words[np.asarray(table.target)[rows]])
 
 
@@ -86,8 +86,12 @@ def values_of(column: Any, kind: str) -> Floats:
 
     A word that spells no number is missing, as in training.
     """
-    if kind == "date" and getattr(column.dtype, "kind", "O") == "M":
+    code = getattr(column.dtype, "kind", "O")
+    if kind == "date" and code == "M":
         return np.asarray(parse(column, "date"))
+    if kind == "numeric" and code in "biuf":
+        plain = column.to_numpy(np.float64, na_value=np.nan)
+        return np.where(np.isfinite(plain), plain, np.nan)
     codes, words = texts(column)
     if kind == "text":
         found = [None if word is None else float(len(word.split())) for word in words]

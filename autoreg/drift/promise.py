@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -96,42 +96,34 @@ def degraded(
     Kept
         "unknown" below 50 rows or 5 of a class, or where nothing was promised.
     """
+    base = Kept("unknown", metric.name, *promised, rows=len(truth))
     few = _too_few(metric, truth, predictions, promised)
     if few:
-        return Kept("unknown", metric.name, *promised, rows=len(truth), reason=f"cannot be judged: {few}")
+        return replace(base, reason=f"cannot be judged: {few}")
     found = estimate(metric, truth, predictions, weight, together, (math.nan, math.nan), seed)
     value, low, high = found.holdout, found.holdout_low, found.holdout_high
+    base = replace(base, value=value, low=low, high=high)
     then, now = _bad(metric, *promised), _bad(metric, value, low, high)
     d = now[0] - then[0]
-    worse_low = d - math.hypot(now[0] - now[1], then[2] - then[0])
-    worse_high = d + math.hypot(now[2] - now[0], then[0] - then[1])
-    if not all(map(math.isfinite, (worse_low, worse_high))):
-        return Kept(
-            "unknown",
-            metric.name,
-            *promised,
-            value,
-            low,
-            high,
-            rows=len(truth),
-            reason=f"cannot be judged: {metric.name} is undefined on these rows",
-        )
-    beyond, bad = now[1] > then[2], worse_low > 0
-    how = "wholly beyond the promised interval" if beyond else "more than both samples' noise"
-    reason = f"{abs(d):.3g} {'worse' if d > 0 else 'better'} than promised, 95 % interval of the loss {worse_low:.3g} to {worse_high:.3g}"
-    return Kept(
-        "degraded" if bad else "kept",
-        metric.name,
-        *promised,
-        value,
-        low,
-        high,
-        d,
-        worse_low,
-        worse_high,
-        len(truth),
-        beyond,
-        f"{reason}: {how if bad else 'within noise'}",
+    ends = (
+        d - math.hypot(now[0] - now[1], then[2] - then[0]),
+        d + math.hypot(now[2] - now[0], then[0] - then[1]),
+    )
+    if not all(map(math.isfinite, ends)):
+        return replace(base, reason=f"cannot be judged: {metric.name} is undefined on these rows")
+    beyond, bad = now[1] > then[2], ends[0] > 0
+    how = "within noise"
+    if bad:
+        how = "wholly beyond the promised interval" if beyond else "more than both samples' noise"
+    told = f"{abs(d):.3g} {'worse' if d > 0 else 'better'} than promised"
+    return replace(
+        base,
+        verdict="degraded" if bad else "kept",
+        worse=d,
+        worse_low=ends[0],
+        worse_high=ends[1],
+        beyond=beyond,
+        reason=f"{told}, 95 % interval of the loss {ends[0]:.3g} to {ends[1]:.3g}: {how}",
     )
 
 
