@@ -10,6 +10,7 @@ from autoreg.cli.mending import reconcile
 from autoreg.cli.predicting import predict
 from autoreg.cli.retuning import promote, retune, rollback
 from autoreg.cli.running import tune, validate
+from autoreg.cli.scheduling import schedule
 from autoreg.cli.stopping import stoppable
 
 __all__ = ["cli", "stoppable", "where_to_look"]
@@ -24,5 +25,5 @@ def cli() -> None:
     """
 
 
-for command in (tune, retune, validate, predict, show, report, promote, rollback, reconcile):
+for command in (tune, retune, validate, predict, show, report, promote, rollback, schedule, reconcile):
     cli.add_command(command)

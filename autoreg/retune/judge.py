@@ -63,7 +63,7 @@ def judge(champion: Champion, challenger: Package, planned: StudyPlan, spec: Ret
         return Verdict(verdict == "promoted", reason)
     table, metric = planned.table, planned.metric
     weight = None if table.weight is None else table.weight[rows]
-    keys = row_keys(table)[rows]
+    keys = row_keys(table, champion.profile or None)[rows]
     used = champion.looks.of(keys)
     found = gate(
         metric,
@@ -107,7 +107,7 @@ def untouched(champion: Champion, planned: StudyPlan) -> Rows:
         return rows
     if champion.keys is None:
         return rows[:0]
-    return rows[~np.isin(row_keys(planned.table)[rows], champion.keys)]
+    return rows[~np.isin(row_keys(planned.table, champion.profile or None)[rows], champion.keys)]
 
 
 def scored(package: Package, planned: StudyPlan, rows: Rows) -> NDArray[Any]:
