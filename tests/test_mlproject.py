@@ -17,6 +17,10 @@ PROJECT = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))
 ENTRIES = PROJECT["entry_points"]
 # What a launched run has no use for: flags take no value, and `fresh` is an entry point of its own.
 FLAGS = {"fresh", "quiet"}
+SAME = ("validate", "retune", "promote", "rollback")
+"""Entry points that have their command's name."""
+NEEDED = {"promote": {"model": "m", "version": "3"}, "rollback": {"model": "m"}}
+"""What has no default."""
 
 
 def command_of(entry, **given):
@@ -34,7 +38,7 @@ def parsed(words):
 
 
 @pytest.mark.parametrize(
-    ("entry", "command"), [("main", "tune"), ("fresh", "tune"), ("validate", "validate")]
+    ("entry", "command"), [("main", "tune"), ("fresh", "tune"), *((name, name) for name in SAME)]
 )
 def test_parameters_are_the_options_of_the_command(entry, command):
     options = {p.name for p in cli.commands[command].params} - FLAGS
@@ -42,13 +46,15 @@ def test_parameters_are_the_options_of_the_command(entry, command):
 
 
 def test_every_entry_point_is_checked_here():
-    assert set(ENTRIES) == {"main", "fresh", "validate"}
+    assert set(ENTRIES) == {"main", "fresh", *SAME}
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_defaults_leave_everything_to_the_study(entry):
-    params = parsed(command_of(entry))
-    assert params.pop("study") == "studies/quickstart.toml"
+    needed = NEEDED.get(entry, {})
+    params = parsed(command_of(entry, **needed))
+    assert {name: params.pop(name) for name in needed} == needed
+    assert params.pop("study", "studies/quickstart.toml") == "studies/quickstart.toml"
     assert params.pop("fresh", False) == (entry == "fresh")
     assert not any(params.values())
 
@@ -64,7 +70,8 @@ def test_values_arrive_whole():
 
 def test_no_parameter_is_a_path_to_mlflow():
     """mlflow would resolve it against the caller's folder, where the project's studies are not."""
-    kinds = {spec["type"] for entry in ENTRIES.values() for spec in entry["parameters"].values()}
+    given = [spec for entry in ENTRIES.values() for spec in entry["parameters"].values()]
+    kinds = {spec if isinstance(spec, str) else spec["type"] for spec in given}
     assert kinds == {"string"}
 
 
