@@ -131,6 +131,26 @@ class Blown(LinearBackend):
         return found
 
 
+def register_many(folder, uri, who, count, barrier):
+    """Register the winner of the study in a store so many times, each as a version of its own, together with a twin."""
+    os.chdir(folder)
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    from sklearn.datasets import load_iris
+
+    from autoreg.quiet import quiet_libraries
+    from autoreg.registry import Registration, load_package, register
+    from autoreg.tracking import quiet_client
+
+    quiet_libraries()
+    package = load_package("models:/faults/1")
+    run_id = quiet_client().get_model_version("faults", "1").run_id
+    example = load_iris(as_frame=True).data.head(3)
+    for i in range(count):
+        barrier.wait(300)
+        tags = {"autoreg.uid": f"{who}-{i}"}
+        register(package, Registration("twins", "champion", run_id, example, tags, f"by {who}"))
+
+
 if __name__ == "__main__":
     # Under its own name, so that workers find the backends.
     sys.modules["fault_child"] = sys.modules["__main__"]

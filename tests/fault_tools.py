@@ -1,4 +1,4 @@
-"""Real processes to break: drivers, tracking servers, PostgreSQL, the wire between them; and what must hold afterwards."""
+"""Drivers to break, tracking stores, and what must hold of a store afterwards."""
 
 import json
 import logging
@@ -6,14 +6,11 @@ import multiprocessing
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -21,7 +18,14 @@ from pathlib import Path
 import fault_child
 
 HERE = Path(__file__).parent
-PRELOADED = ["mlflow", "mlflow.pyfunc", "mlflow.sklearn", "optuna", "sklearn.linear_model", "matplotlib.figure"]
+PRELOADED = [
+    "mlflow",
+    "mlflow.pyfunc",
+    "mlflow.sklearn",
+    "optuna",
+    "sklearn.linear_model",
+    "matplotlib.figure",
+]
 PRELOADED += ["pyarrow", "autoreg.cli", "autoreg.tuner", "autoreg.registry", "autoreg.backends.linear"]
 STUDY = """
 name = "faults"
@@ -63,7 +67,7 @@ def until(condition, seconds=120.0, pause=0.02):
 
 
 @cache
-def _nursery():
+def nursery():
     """Forks drivers from a process that has imported the libraries: .2 s of a core for a start instead of 6."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
@@ -93,7 +97,7 @@ class Driver:
             command = [sys.executable, str(HERE / "fault_child.py"), str(place)]
             self.process = subprocess.Popen(command, env={**os.environ, **given}, stdin=subprocess.DEVNULL)
         else:
-            self.process = _nursery().Process(target=fault_child.run, args=(self.spec,))
+            self.process = nursery().Process(target=fault_child.run, args=(self.spec,))
             self.process.start()
         self.pid = self.process.pid
 
@@ -157,92 +161,22 @@ class Store:
             return 0
 
     def client(self):
-        """An MLflow client on the database itself, whatever became of the server."""
+        """An MLflow client on it."""
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         from mlflow import MlflowClient
 
         for name in ("alembic", "mlflow.store.db.utils"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        return MlflowClient(self.database)
+        return MlflowClient(self.uri)
 
 
 @cache
-def _empty_database():
+def empty_database():
     """An empty store, migrated once."""
     place = Path(tempfile.mkdtemp(prefix="faults-store-")) / "mlflow.db"
-    Store("", f"sqlite:///{place}").client().search_experiments()
+    Store(f"sqlite:///{place}", "").client().search_experiments()
     return place
-
-
-@contextmanager
-def process(command, **options):
-    """A process in a session of its own, killed with its children at the end."""
-    started = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, **options
-    )
-    try:
-        yield started
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(started.pid, signal.SIGKILL)
-        started.wait()
-
-
-def free_port():
-    """A port that nobody listens on."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def answers(url, data=None, seconds=120):
-    """Body of the first good answer, asked for until the time is up."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-            with urllib.request.urlopen(request, timeout=10) as response:
-                return response.read()
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-
-
-class Server:
-    """A real ``mlflow server`` over a database; can be killed and started again on its port."""
-
-    def __init__(self, folder, database=""):
-        self.folder, self.port = Path(folder), free_port()
-        self.database = database or f"sqlite:///{self.folder}/server.db"
-        if not database:
-            shutil.copy(_empty_database(), self.folder / "server.db")
-        self.store = Store(f"http://127.0.0.1:{self.port}", self.database)
-        self.running = None
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def start(self):
-        """Start it and wait until it answers."""
-        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.database]
-        command += ["--port", str(self.port), "--host", "127.0.0.1", "--workers", "1"]
-        command += ["--artifacts-destination", str(self.folder / "artifacts")]
-        env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        self.running = process(command, cwd=self.folder, env=env)
-        self.running.__enter__()
-        answers(f"{self.store.uri}/health")
-
-    def stop(self):
-        """Kill it with all its processes."""
-        if self.running is not None:
-            self.running.__exit__(None, None, None)
-            self.running = None
-
-    def __exit__(self, *_):
-        self.stop()
 
 
 # -- the invariant ---------------------------------------------------------------------------------------------
@@ -336,7 +270,7 @@ class Lab:
 
     def local(self, folder):
         """A SQLite store in a folder."""
-        shutil.copy(_empty_database(), folder / "mlflow.db")
+        shutil.copy(empty_database(), folder / "mlflow.db")
         return Store(f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/mlflow.db")
 
     def whole(self, text):
@@ -353,6 +287,6 @@ class Lab:
                 raise RuntimeError(f"the undisturbed study is not whole: {wrong}")
         return self.wholes[text]
 
-    def server(self, database=""):
-        """A tracking server of its own."""
-        return self.stack.enter_context(Server(self.folder(), database))
+    def enter(self, context):
+        """Something that is closed at the end."""
+        return self.stack.enter_context(context)
