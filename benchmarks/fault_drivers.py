@@ -286,7 +286,7 @@ def twins(lab, short):
     for _ in range(2 if short else 20):
         folder = lab.folder(text)
         store = lab.local(folder)
-        env = {**store.env, "FAULT_PAUSE": 0.15}
+        env = {**store.env, "FAULT_PAUSE": 0.3}
         both = [Driver(folder, *TUNE, env=env, backend="Slow") for _ in range(2)]
         codes = sorted(driver.wait() for driver in both)
         found.times += 1

@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from fault_drivers import TUNE, Outcome, begun, resumed
@@ -11,10 +12,20 @@ from fault_tools import Driver, Store, broken, nursery, study, until
 CREATE = b"POST /api/2.0/mlflow/runs/create"
 
 
-def _served(lab, text, database=""):
-    """A tracking server with a wire to it, a folder with the study, and the store as the driver sees it."""
-    server = lab.enter(Server(lab.folder(), database))
-    return server, lab.folder(text)
+def _server(lab):
+    """The server that rows share, on PostgreSQL where there is one: (server, PostgreSQL or None)."""
+    if lab.served is None:
+        postgres = Postgres()
+        if postgres.available:
+            lab.enter(postgres)
+        server = lab.enter(Server(lab.folder(), postgres.url if postgres.available else ""))
+        lab.served = server, postgres if postgres.available else None
+    return lab.served
+
+
+def _named(lab, text, name):
+    """A folder with the study under another name, so that many can lie in one store."""
+    return lab.folder(text.replace('name = "faults"', f'name = "{name}"'))
 
 
 def _slow(store):
@@ -30,10 +41,12 @@ def server_down(lab, short):
     whole, notes = lab.whole(text), []
     found.times += 1
     notes.append(_away_from_the_start(found, lab))
+    server, _ = _server(lab)
     for seconds in (5, None) if short else (30, 600):
-        server, folder = _served(lab, text)
+        name = f"away-{seconds}"
+        folder = _named(lab, text, name)
         with Wire(server.port) as wire:
-            store = Store(wire.uri, server.database)
+            store = Store(wire.uri, server.database, name)
             driver = Driver(folder, *TUNE, **_slow(store))
             begun(store, driver, 5)
             # Short: the wire is cut; full: the server itself is killed and started again.
@@ -52,7 +65,6 @@ def server_down(lab, short):
                 found.wrong.append(f"away {label}: exit code {code} instead of going on")
             found.add(f"away {label}", resumed(folder, store, whole))
             notes.append(f"away {label}: exit code {code}")
-        server.stop()
     found.note = "; ".join(notes)
     return found
 
@@ -82,16 +94,17 @@ def lost_answer(lab, short):
     """The server creates a run, and nobody hears of it: the study's own, or a trial's."""
     found, text = Outcome(), study(12)
     whole = lab.whole(text)
+    server, _ = _server(lab)
     for call in (1, 6) if short else (1, 2, 6, 13):
-        server, folder = _served(lab, text)
+        name = f"lost-{call}"
+        folder = _named(lab, text, name)
         with Wire(server.port) as wire:
-            store = Store(wire.uri, server.database)
+            store = Store(wire.uri, server.database, name)
             wire.lose(CREATE, call)
             code = Driver(folder, *TUNE, env=store.env).wait()
             found.times += wire.lost
             found.note += f"answer {call} lost: exit code {code}. "
             found.add(f"answer {call} lost", resumed(folder, store, whole))
-        server.stop()
     return found
 
 
@@ -150,15 +163,14 @@ def database_trouble(lab, short):
     """PostgreSQL behind the server restarts in mid-study; somebody else locks the SQLite file."""
     found, text, notes = Outcome(), study(16), []
     whole = lab.whole(text)
-    postgres = Postgres()
-    if postgres.available:
-        with postgres:
-            server, folder = _served(lab, text, postgres.url)
-            driver = Driver(folder, *TUNE, **_slow(server.store))
-            begun(server.store, driver, 5)
-            postgres.control("restart", "-m", "immediate")
-            _end(found, notes, "PostgreSQL restarted", driver, folder, server.store, whole)
-            server.stop()
+    server, postgres = _server(lab)
+    if postgres:
+        folder = _named(lab, text, "restarted")
+        store = replace(server.store, name="restarted")
+        driver = Driver(folder, *TUNE, **_slow(store))
+        begun(store, driver, 5)
+        postgres.control("restart", "-m", "immediate")
+        _end(found, notes, "PostgreSQL restarted", driver, folder, store, whole)
     else:
         notes.append("no PostgreSQL here")
     for seconds in (6,) if short else (6, 30):

@@ -54,19 +54,17 @@ def run(row, lab, short):
     return getattr(import_module(module), function)(lab, short)
 
 
-def _row(row, short):
+def _row(row, lab, short):
     """One row of the table. An error of the row's own code is an outcome too, and is shown."""
-    from fault_tools import Lab
-
     began, form = time.monotonic(), "short" if short else "full"
-    with Lab() as lab:
-        try:
-            found = run(row, lab, short)
-            times, note = found.times, found.note
-            outcome = "; ".join(found.wrong) or ("I" if times else "not tried")
-        except Exception as error:
-            traceback.print_exc()
-            times, note, outcome = 0, "", f"the row itself failed: {type(error).__name__}: {error}"
+    try:
+        found = run(row, lab, short)
+        times, note = found.times, found.note
+        outcome = "; ".join(found.wrong) or ("I" if times else "not tried")
+    except Exception as error:
+        traceback.print_exc()
+        lab.served = None  # a server that the row has left in whatever state
+        times, note, outcome = 0, "", f"the row itself failed: {type(error).__name__}: {error}"
     seconds = round(time.monotonic() - began, 1)
     cells = (row, form, ROWS[row][0], times, " ".join(outcome.split()), seconds, note.strip())
     return dict(zip(FIELDS, map(str, cells), strict=True))
@@ -105,15 +103,17 @@ def main():
     parser.add_argument("--short", action="store_true", help="strike a few times only")
     parser.add_argument("--out", type=Path, default=Path("faults.csv"))
     given = parser.parse_args()
+    from fault_tools import Lab
+
     rows, form = _known(given.out), "short" if given.short else "full"
-    for row in given.rows:
-        if any(r["row"] == str(row) and r["form"] == form for r in rows):
-            continue
-        rows.append(_row(row, given.short))
-        _keep(given.out, rows)
-        print(
-            f"row {row}: {rows[-1]['outcome'][:500]} ({rows[-1]['seconds']} s)", file=sys.stderr, flush=True
-        )
+    with Lab() as lab:
+        for row in given.rows:
+            if any(r["row"] == str(row) and r["form"] == form for r in rows):
+                continue
+            rows.append(_row(row, lab, given.short))
+            _keep(given.out, rows)
+            said = f"row {row}: {rows[-1]['outcome'][:500]} ({rows[-1]['seconds']} s)"
+            print(said, file=sys.stderr, flush=True)
     mine = [r for r in rows if r["form"] == form and int(r["row"]) in given.rows]
     print(shown(mine))
     return int(any(r["outcome"] not in ("I", "not tried") for r in mine))

@@ -77,7 +77,7 @@ class Server:
         env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         self.running = process(command, cwd=self.folder, env=env)
         self.running.__enter__()
-        answers(f"{self.store.uri}/health")
+        answers(f"{self.store.uri}/health", seconds=300)
 
     def stop(self):
         """Kill it with all its processes."""

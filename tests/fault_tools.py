@@ -48,6 +48,12 @@ hidden = "8"
 """
 
 
+TRIALS = (
+    "select count(*) from tags t join tags s on t.run_uuid = s.run_uuid "
+    "where t.key = 'autoreg.trial' and s.key = 'autoreg.study' and s.value = :name"
+)
+
+
 def study(trials, backends=("sklearn",)):
     """A quick study file."""
     return STUDY.format(trials=trials, backends=json.dumps(list(backends)))
@@ -139,24 +145,25 @@ class Driver:
 
 @dataclass(frozen=True)
 class Store:
-    """A tracking store: what a driver is given (``uri``) and the database behind it."""
+    """A study in a tracking store: what a driver is given (``uri``), the database behind it, the study's name."""
 
     uri: str
     database: str
+    name: str = "faults"
 
     @property
     def env(self):
         """Environment that points a driver to it."""
         return {"MLFLOW_TRACKING_URI": self.uri}
 
-    def count(self, condition="key = 'autoreg.trial'"):
-        """Number of tags of a kind, read beside MLflow; 0 where the database cannot be read."""
+    def count(self):
+        """Number of the study's trials, read beside MLflow; 0 where the database cannot be read."""
         import sqlalchemy as sa
 
         engine = sa.create_engine(self.database, poolclass=sa.NullPool)
         try:
             with engine.connect() as connection:
-                return connection.execute(sa.text(f"select count(*) from tags where {condition}")).scalar()
+                return connection.execute(sa.text(TRIALS), {"name": self.name}).scalar()
         except sa.exc.SQLAlchemyError:
             return 0
 
@@ -195,11 +202,11 @@ class Account:
     winner: dict = field(default_factory=dict)
 
 
-def account(store, name="faults"):
-    """Read a store."""
+def account(store):
+    """Read what a store holds of its study."""
     from autoreg.ledger.client import read_result
 
-    client, found = store.client(), Account()
+    client, found, name = store.client(), Account(), store.name
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         return found
@@ -252,7 +259,7 @@ class Lab:
     def __init__(self):
         self.stack = ExitStack()
         self.root = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
-        self.wholes = {}
+        self.wholes, self.served = {}, None
 
     def __enter__(self):
         return self
