@@ -1,4 +1,4 @@
-"""Faults of the driver and its workers: kills, crashes between two steps, signals, poison, a full disk, clocks, twins."""
+"""Faults of the driver: kills, crashes between two steps, signals, a full disk, clocks, twins."""
 
 import os
 import random
@@ -6,12 +6,10 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
 from fault_child import STEPS
 from fault_tools import Driver, account, broken, study, until
 
@@ -95,76 +93,6 @@ def crashed_steps(lab, short):
                 found.times += 1
                 label = f"{'after' if after else 'before'} {step} {call}"
                 found.add(label, resumed(folder, store, whole))
-    return found
-
-
-# -- 3, 4: workers ---------------------------------------------------------------------------------------------
-
-
-def _workers(driver):
-    with suppress(psutil.NoSuchProcess):
-        children = psutil.Process(driver.pid).children(recursive=True)
-        return [p for p in children if "executor.worker" in " ".join(p.cmdline())]
-    return []
-
-
-def killed_workers(lab, short):
-    """Kill -9 one of two workers again and again while they fit."""
-    found, kills = Outcome(note="workers of --n-jobs 2"), 3 if short else 10
-    text = study(16 if short else 40)
-    whole, folder = lab.whole(text), lab.folder(text)
-    store, chance, notes = lab.local(folder), random.Random(0), folder / "notes"
-    env = {**store.env, "FAULT_PAUSE": 0.1, "FAULT_NOTES": notes}
-    driver, seen = Driver(folder, *TUNE, "--n-jobs", 2, env=env, backend="Slow"), 0
-    while driver.code is None and found.times < kills:
-        begun(store, driver, seen + 2)
-        time.sleep(chance.uniform(0, 0.2))
-        alive = _workers(driver)
-        if alive:
-            with suppress(psutil.NoSuchProcess):
-                chance.choice(alive).kill()
-                found.times, seen = found.times + 1, store.count()
-    if driver.wait() != 0:
-        found.wrong.append(f"exit code {driver.code}: {driver.words()[-300:]}")
-    found.add("store", broken(store, whole))
-    # A fit is known by its seed: several processes for one seed are attempts of its trial.
-    attempts = Counter(line.split()[0] for line in set(notes.read_text().splitlines()))
-    if max(attempts.values()) > 4:
-        found.wrong.append(f"{max(attempts.values())} attempts at one trial")
-    if sum(attempts.values()) - len(attempts) > found.times * 3:  # a trial has three folds
-        found.wrong.append("finished trials ran again")
-    return found
-
-
-def poison(lab, short):
-    """One trial ends the process that tries it: by a segmentation fault, as out of memory; in a worker, in the driver."""
-    found, seen = Outcome(), []
-    cases = [(2, "SIGSEGV")] if short else [(j, s) for j in (2, 1) for s in ("SIGSEGV", "SIGKILL")]
-    for jobs, name in cases:
-        folder = lab.folder(study(14))
-        store, label = lab.local(folder), f"{name}, n_jobs {jobs}"
-        env = {**store.env, "FAULT_TRIAL": 5, "FAULT_SIGNAL": name}
-        starts = 0
-        for _ in range(6):
-            driver = Driver(folder, "tune", "study.toml", "--n-jobs", jobs, env=env, backend="Poison")
-            code = driver.wait()
-            starts += 1
-            if code >= 0:
-                break
-        found.times += starts
-        states = Counter(row[2] for row in account(store).trials)
-        if code != 0:
-            found.wrong.append(f"{label}: start {starts} ended with exit code {code}")
-        elif states["failed"] != 1 or sum(states.values()) != 14:
-            found.wrong.append(f"{label}: {dict(states)}")
-        elif jobs == 2 and starts != 1:
-            found.wrong.append(f"{label}: the driver ended too")
-        elif "fail" not in driver.words():
-            found.wrong.append(f"{label}: no word of it")
-        else:
-            seen.append(account(store).trials)
-    if any(trials != seen[0] for trials in seen):
-        found.wrong.append("the other trials differ from case to case")
     return found
 
 

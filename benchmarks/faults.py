@@ -14,6 +14,7 @@ and of three backends use fresh interpreters. Row 4 counts any state, row 14 oth
 import argparse
 import csv
 import os
+import signal
 import sys
 import time
 import traceback
@@ -27,8 +28,8 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before numpy is imp
 ROWS = {
     1: ("kill -9 the driver at random points", "fault_drivers", "killed_drivers"),
     2: ("crash before and after each step", "fault_drivers", "crashed_steps"),
-    3: ("kill -9 a worker", "fault_drivers", "killed_workers"),
-    4: ("a trial that kills its process", "fault_drivers", "poison"),
+    3: ("kill -9 a worker", "fault_workers", "killed_workers"),
+    4: ("a trial that kills its process", "fault_workers", "poison"),
     5: ("SIGTERM, Ctrl-C, each also twice", "fault_drivers", "signals"),
     6: ("SIGSTOP, a second driver, SIGCONT", "fault_drivers", "frozen"),
     7: ("tracking server away", "fault_stores", "server_down"),
@@ -105,6 +106,7 @@ def main():
     given = parser.parse_args()
     from fault_tools import Lab
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers are stopped then, too
     rows, form = _known(given.out), "short" if given.short else "full"
     with Lab() as lab:
         for row in given.rows:

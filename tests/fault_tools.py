@@ -1,5 +1,6 @@
 """Drivers to break, tracking stores, and what must hold of a store afterwards."""
 
+import atexit
 import json
 import logging
 import multiprocessing
@@ -80,6 +81,14 @@ def nursery():
     return context
 
 
+@cache
+def _state():
+    """Where drivers keep what they could not write to a store yet: not where the user's own do."""
+    place = tempfile.mkdtemp(prefix="faults-state-")
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return place
+
+
 class Driver:
     """A running ``autoreg`` command.
 
@@ -92,7 +101,7 @@ class Driver:
         number = len(list(folder.glob("*.err")))
         self.out, self.err = folder / f"{number}.out", folder / f"{number}.err"
         self.err.touch()
-        given = {k: str(v) for k, v in (env or {}).items()}
+        given = {"AUTOREG_STATE_DIR": _state(), **{k: str(v) for k, v in (env or {}).items()}}
         self.spec = {"argv": [str(a) for a in argv], "cwd": str(folder), "env": given}
         self.spec |= {"out": str(self.out), "err": str(self.err), **trouble}
         self.began = time.monotonic()
@@ -182,6 +191,7 @@ class Store:
 def empty_database():
     """An empty store, migrated once."""
     place = Path(tempfile.mkdtemp(prefix="faults-store-")) / "mlflow.db"
+    atexit.register(shutil.rmtree, place.parent, ignore_errors=True)
     Store(f"sqlite:///{place}", "").client().search_experiments()
     return place
 
