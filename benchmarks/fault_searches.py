@@ -1,4 +1,4 @@
-"""Faults inside one process: losses that are no numbers, a ledger that dies at any call, study files full of nonsense.
+"""Faults inside one process: losses that are no numbers, a search that dies at any call.
 
 The search, the sampler and the racing are the real ones; a trial's real result is computed once and remembered, so that
 hundreds of crashed and resumed searches take seconds.
@@ -14,19 +14,19 @@ from functools import cache
 from pathlib import Path
 
 from fault_drivers import Outcome
-from fault_tools import Driver, account, broken, study
-from hypothesis import HealthCheck, Phase, given, settings
+from fault_files import fuzzed, given_examples
+from fault_tools import Driver, account, study
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from autoreg.errors import AutoregError
 from autoreg.executor import SerialExecutor
 from autoreg.ledger import History, MemoryLedger
 from autoreg.planning import plan
 from autoreg.racing import Judge
 from autoreg.search import Arm, Search
 from autoreg.space import Proposer
-from autoreg.spec import load_study, parse_study
+from autoreg.spec import parse_study
 from autoreg.trial import State, TrialResult
 
 HERE = Path(__file__).parent
@@ -287,119 +287,20 @@ class Machine(RuleBasedStateMachine):
         self.holds()
 
 
-def _given(examples):
-    return settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        phases=[Phase.generate],  # a history has a few steps: there is little to shrink
-        suppress_health_check=list(HealthCheck),
-    )
-
-
 def machine(lab, short):
     """Hypothesis drives searches through crashes; study files are fuzzed."""
     found, examples, files = Outcome(), 30 if short else 500, 300 if short else 10_000
     if not (_whole()[1] and _whole()[2]):
         raise RuntimeError("no backend leaves or no range grows in this study")
     try:
-        run_state_machine_as_test(Machine, settings=settings(_given(examples), stateful_step_count=4))
+        run_state_machine_as_test(Machine, settings=settings(given_examples(examples), stateful_step_count=4))
     except AssertionError as error:
         found.wrong.append(f"state machine: {error}")
     found.times = examples
     place = lab.folder() / "study.toml"
     try:
-        _fuzzed(place, files)
+        fuzzed(place, files)
     except Exception as error:  # whatever is not a typed error is what is looked for
         found.wrong.append(f"study file: {type(error).__name__}: {error}: {place.read_bytes()[:300]!r}")
     found.note = f"{examples} histories, {files} study files"
     return found
-
-
-# -- 24: study files -------------------------------------------------------------------------------------------
-
-KEYS = ["name", "data", "split", "search", "select", "registry", "source", "target", "id", "group", "time"]
-KEYS += [
-    "holdout",
-    "folds",
-    "metric",
-    "backends",
-    "trials",
-    "timeout",
-    "seed",
-    "sampler",
-    "block",
-    "lookahead",
-]
-KEYS += ["sklearn", "xgboost", "keras", "alpha", "penalty", "hidden", "dropout", "low", "high", "log", "off"]
-KEYS += ["rule", "model", "alias", "extend", "integer", "query", "task", "mode", "repeats", "nested", "final"]
-VALUES = [
-    "sklearn:load_iris",
-    "target",
-    "1e400",
-    "nan",
-    "-inf",
-    "10m",
-    "l1",
-    "128-64",
-    "tpe",
-    "",
-    "\x00",
-    "${X}",
-]
-plain = st.one_of(
-    st.integers(-(2**70), 2**70),
-    st.floats(),
-    st.booleans(),
-    st.sampled_from(VALUES),
-    st.text(max_size=8),
-    st.sampled_from(["sklearn", "xgboost", "keras", "log_loss", "none"]),
-)
-nested = st.recursive(
-    plain,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=4), st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)
-    ),
-    max_leaves=8,
-)
-places = st.lists(st.sampled_from(KEYS), min_size=1, max_size=3)
-
-
-def _changed(raw, path, value):
-    """A copy of a study with one place set."""
-    head, *rest = path
-    inner = raw.get(head)
-    value = _changed(inner if isinstance(inner, dict) else {}, rest, value) if rest else value
-    return {**raw, head: value}
-
-
-def _fuzzed(place, examples):
-    """Study files with places of nonsense, and texts that are no study files: typed errors only."""
-    sound = {
-        "name": "fuzz",
-        "data": {"source": "sklearn:load_iris", "target": "target"},
-        "search": {"backends": ["sklearn"], "trials": 8},
-    }
-
-    @_given(examples)
-    @given(st.lists(st.tuples(places, nested), min_size=1, max_size=3), st.binary(max_size=40), st.booleans())
-    def one(changes, noise, text):
-        raw = sound
-        for path, value in changes:
-            raw = _changed(raw, path, value)
-        try:
-            if text:
-                place.write_bytes(noise + b"\n[data]\nsource = 'x'\n" + noise)
-                load_study(place)
-            else:
-                place.write_text(repr(raw), errors="replace")
-                plan(parse_study(raw))
-        except AutoregError as error:
-            if not str(error).strip() or error.exit_code not in (64, 65):
-                raise RuntimeError(f"exit code {error.exit_code}, message '{error}'") from error
-
-    one()
-
-
-__all__ = ["broken", "busy_cores", "machine", "not_numbers"]
