@@ -6,9 +6,9 @@
 import json
 import os
 import resource
+import select
 import signal
 import sys
-import time
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -93,7 +93,8 @@ class Slow(LinearBackend):
         if os.environ.get("FAULT_NOTES"):
             with open(os.environ["FAULT_NOTES"], "a") as file:
                 file.write(f"{job.seed} {os.getpid()}\n")
-        time.sleep(float(os.environ.get("FAULT_PAUSE", "0")))
+        # Not time.sleep: it waits for a moment of the steady clock, which libfaketime shifts even if told not to.
+        select.select([], [], [], float(os.environ.get("FAULT_PAUSE", "0")))
 
 
 class Poison(Slow):
