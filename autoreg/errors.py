@@ -58,6 +58,12 @@ class TrackingUnavailable(AutoregError):
     exit_code = 75
 
 
+class ClusterUnavailable(AutoregError):
+    """The cluster that trials were to run on cannot be reached, is lost, or has no worker (exit 75, try again)."""
+
+    exit_code = 75
+
+
 class Interrupted(AutoregError):
     """Stopped by Ctrl-C (exit 130) or SIGTERM (exit 143); the study can be resumed."""
 

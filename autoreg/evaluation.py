@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from autoreg.backends import Backend, Fit, FitFailure, FitJob, always
 from autoreg.backends.common import calm_algebra
-from autoreg.data import encode_with
+from autoreg.data import encode
 from autoreg.metrics import Metric, loss_rows
 from autoreg.serving import Preprocessor
 from autoreg.trial import Encoded, Encoding, Floats, Fold, Params, Sizes, Split, State, Table, TrialResult
@@ -56,7 +56,7 @@ class Problem:
     def folds(self, encoding: Encoding) -> tuple[Encoded, ...]:
         """The encoded folds; preprocessing is fitted once per study, not once per trial."""
         if encoding not in self._encoded:
-            made = [encode_with(self.table, f, encoding, self.weight) for f in self.split.folds]
+            made = [encode(self.table, f, encoding, self.weight) for f in self.split.folds]
             self._encoded[encoding] = tuple(encoded for encoded, _ in made)
             self._fitted[encoding] = tuple(preprocessor for _, preprocessor in made)
         return self._encoded[encoding]

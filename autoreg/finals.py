@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from autoreg.backends import Backend, Fit, FitFailure
+from autoreg.backends import Backend, Fit, FitFailure, seconds_apart
 from autoreg.data import refold
 from autoreg.errors import DataError
 from autoreg.evaluation import Candidate, Problem, fit_folds, mean_curves
@@ -216,8 +216,7 @@ def _affordable(
     """Repeats and finalists whose cost, judged by the search's own, fits the time that is left."""
     for repeats, top, whole in PLANS:
         chosen = shortlist(records, defaults, top) if whole else complete(records)[:top]
-        # A small population costs more per network than the search's full blocks did.
-        cost = sum(r.result.seconds * (2.0 if backends[r.backend].batched else 1.0) for r in chosen)
+        cost = sum(seconds_apart(backends[r.backend], r.result.seconds) for r in chosen)
         if chosen and repeats * cost <= seconds:
             least = "" if whole else " and of no others"
             many = "1 fresh repeat" if repeats == 1 else f"{repeats} fresh repeats"

@@ -32,8 +32,8 @@ class Outcome:
     finals, decision : Finals, Decision, or None
         None where the time allowed no fresh repeat.
     shipment : Shipment
-    estimate : Estimate or None
-        The look at the holdout; None where there is no holdout.
+    estimate : Estimate
+        The look at the holdout, or the nested one.
     corrected : Corrected
     events : list of str
         What was left out after the search, and why.

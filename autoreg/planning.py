@@ -132,7 +132,11 @@ def _digest(study: Study, table: Table, spaces: Mapping[str, Space], block: int)
     sections = {
         "data": study.data.model_dump(exclude={"source", "query"}) | {"fingerprint": table.fingerprint},
         "split": study.split.model_dump(),
-        "search": {key: value for key, value in study.search if key not in ("trials", "timeout", *spaces)},
+        "search": {
+            key: value
+            for key, value in study.search
+            if key not in ("trials", "timeout", "trial_timeout", *spaces)
+        },
         "spaces": {name: (dict(space.dimensions), dict(space.default)) for name, space in spaces.items()},
         "block": block,
     }

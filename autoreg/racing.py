@@ -14,7 +14,7 @@ from autoreg.trial import Dimension, Extension, Floats, Range, State, Task, Tria
 ENOUGH = 15
 """Told trials that every racing backend must have before one is dropped."""
 SURE = 0.99
-DRAWS = 2000
+DRAWS, AT_ONCE = 2000, 20
 POOLS = 10_000
 """Rows beyond so many are summed in so many pools before they are drawn: the spread of the mean stays the same."""
 SETTLED = 12
@@ -48,16 +48,16 @@ class Judge:
     group: NDArray[np.generic] | None = None
 
     def worse(self, mine: NDArray[np.float32], theirs: NDArray[np.float32], seed: int) -> float:
-        """Share of draws of rows in which ``mine`` has the larger mean loss."""
+        """Share of draws of rows in which ``mine`` has the larger mean loss; of few draws where it cannot pass .99."""
         difference = self.row_losses(mine) - self.row_losses(theirs)
         known = np.isfinite(difference)
         weight = None if self.weight is None else self.weight[known]
         group = None if self.group is None else self.group[known]
-        return share_above_zero(difference[known], weight, group, seed)
+        return share_above_zero(difference[known], weight, group, seed, SURE)
 
 
 def share_above_zero(
-    values: Floats, weight: Floats | None, group: NDArray[np.generic] | None, seed: int
+    values: Floats, weight: Floats | None, group: NDArray[np.generic] | None, seed: int, least: float = 0.0
 ) -> float:
     """Share of bootstrap draws whose weighted mean is above 0, rows of a group drawn together.
 
@@ -68,6 +68,8 @@ def share_above_zero(
     values : ndarray, shape (n,)
     weight, group : ndarray, shape (n,), or None
     seed : int
+    least : float
+        As soon as the share of all draws cannot come above this, that of the draws made is returned; nor is it above.
     """
     sums = values if weight is None else values * weight
     if group is not None:
@@ -78,12 +80,12 @@ def share_above_zero(
     if not n:
         return 0.0
     rng = np.random.default_rng(seed)
-    above = 0
-    size = max(1, 1_000_000 // n)
-    for start in range(0, DRAWS, size):
-        drawn = rng.integers(n, size=(min(size, DRAWS - start), n))
+    above = made = 0
+    while made < DRAWS and DRAWS - (made - above) > least * DRAWS:
+        drawn = rng.integers(n, size=(AT_ONCE, n))
         above += int((sums[drawn].sum(axis=1) > 0).sum())
-    return above / DRAWS
+        made += AT_ONCE
+    return above / made
 
 
 def _summed(codes: NDArray[np.int64], values: Floats) -> Floats:
@@ -178,14 +180,14 @@ def crowds(
     possible : callable
         Whether the backend can use a range under a name.
     """
-    found = []
+    found, ranked = [], _ranked(told)
     for name, d in now.items():
         origin = first[name]
         if not isinstance(d, Range) or not isinstance(origin, Range) or not d.log or d.integer:
             continue
         mine = [e for e in before if e.name == name]
         since = max((e.number for e in mine), default=-1)
-        end = crowded_end(name, d, told, since)
+        end = _crowded(name, d, ranked, since)
         if end is None:
             continue
         ends = (
@@ -213,13 +215,16 @@ def crowded_end(name: str, d: Range, told: Sequence[TrialRecord], since: int = -
     since : int
         Number of the first trial that was asked of the range as it is.
     """
-    ranked = _ranked(told)
-    if sum(r.number >= since for r in ranked) < SETTLED:
+    return _crowded(name, d, _ranked(told), since)
+
+
+def _crowded(name: str, d: Range, ranked: Sequence[TrialRecord], since: int) -> str | None:
+    if sum(r.number >= since for r in ranked) < SETTLED or not _active(ranked[0], name):
         return None
-    active = [p for p in (_place(d, r, name) for r in ranked) if p is not None]
-    if len(active) < 4 or _place(d, ranked[0], name) is None:
+    active = [r for r in ranked if _active(r, name)]
+    if len(active) < 4:
         return None
-    best = active[: max(4, math.ceil(0.15 * len(active)))]
+    best = [_place(d, r, name) for r in active[: max(4, math.ceil(0.15 * len(active)))]]
     for end, near in (("lower", [p <= EDGE for p in best]), ("upper", [p >= 1 - EDGE for p in best])):
         if sum(near) >= 0.75 * len(near):
             return end
@@ -234,17 +239,21 @@ def _ranked(told: Sequence[TrialRecord]) -> list[TrialRecord]:
     best = min(complete, key=lambda r: (r.result.loss, r.number)).result.fold_losses
 
     def above(r: TrialRecord) -> tuple[float, int]:
-        return float(np.mean(np.subtract(r.result.fold_losses, best[: len(r.result.fold_losses)]))), r.number
+        folds = r.result.fold_losses
+        return sum(mine - its for mine, its in zip(folds, best, strict=False)) / len(folds), r.number
 
     return sorted((r for r in told if r.result.state is not State.FAILED), key=above)
 
 
-def _place(d: Range, record: TrialRecord, name: str) -> float | None:
-    """Where a trial's value lies between the ends, 0 to 1 on the log scale; None where the name had no effect."""
+def _active(record: TrialRecord, name: str) -> bool:
+    """Whether a name had effect in a trial."""
     value = record.result.params.get(name, 0)
-    if isinstance(value, bool | str) or value <= 0:
-        return None
-    return math.log(value / d.low) / math.log(d.high / d.low)
+    return not isinstance(value, bool | str) and value > 0
+
+
+def _place(d: Range, record: TrialRecord, name: str) -> float:
+    """Where a trial's value lies between the ends, 0 to 1 on the log scale."""
+    return math.log(float(record.result.params[name]) / d.low) / math.log(d.high / d.low)
 
 
 def _wider(name: str, d: Range, end: str) -> Range | None:

@@ -101,6 +101,7 @@ class Referee:
     ) -> None:
         self.spec, self.block, self.arms, self.judge = spec, block, arms, judge
         self.ledger, self.history, self.time_left, self.watch = ledger, history, time_left, watch
+        self.known = max(history.records, default=-1)
         self.drops = dict(history.drops)
         self.extensions: list[Extension] = []
         self.first = self.spaces
@@ -113,7 +114,7 @@ class Referee:
 
     def decides(self, number: int) -> bool:
         """Whether there is anything to decide: what lies before a trial of the ledger was decided back then."""
-        return number > max(self.history.records, default=-1)
+        return number > self.known
 
     # -- who leaves the race -----------------------------------------------------------------------------------
 

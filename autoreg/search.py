@@ -28,6 +28,9 @@ from autoreg.trial import Extension, OutOfTime, Params, State, TrialRecord, Watc
 
 __all__ = ["Arm", "Search"]
 
+DRAIN = 10.0
+"""Seconds that trials under way in workers have to finish when the search is told to stop."""
+
 
 class Search:
     """Runs a study's search.
@@ -95,9 +98,17 @@ class Search:
             self.stopped_by = "timeout"
             while self.told + 1 in self.finished:
                 self._settle(self.told + 1)
+        except KeyboardInterrupt:
+            for done in self.executor.drain(DRAIN):
+                self._take(done)
+            raise
         finally:
             self.executor.close()
-        self.ledger.flush()
+        self._say_news()
+        try:
+            self.ledger.flush()
+        finally:
+            self._say_news()
         return [self.records[n] for n in sorted(self.records)]
 
     @property
@@ -172,6 +183,7 @@ class Search:
         candidates = tuple(
             Candidate(arm.asked[n].params, derive_seed(self.spec.seed, name, n, "fit")) for n in numbers
         )
+        self.ledger.attempt(numbers)
         self.executor.submit(Work(tuple(numbers), name, candidates, self._incumbent(arm)))
 
     def _incumbent(self, arm: Arm) -> NDArray[np.float32] | None:
@@ -198,6 +210,11 @@ class Search:
             )  # a study holds hundreds; only the best keeps its own
             self.told = n
             self.watch.trial(record, replayed)
+            self._say_news()
+
+    def _say_news(self) -> None:
+        for message in self.ledger.news():
+            self.watch.say(message)
 
     def _take(self, done: Done) -> None:
         """Record a finished task in the ledger. A trial that was there already keeps what is there."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autoreg.backends import FitFailure, FitJob
-from autoreg.data import encode_with
+from autoreg.backends import FitFailure, FitJob, seconds_apart
+from autoreg.data import encode
 from autoreg.errors import NoTrialCompleted
 from autoreg.finals import Finals
 from autoreg.planning import StudyPlan
@@ -110,8 +110,8 @@ def _cost(planned: StudyPlan, record: TrialRecord) -> float:
     """Seconds to fit a configuration's copies on all rows, judged by the search's own fits."""
     folds, backend = planned.split.folds, planned.backends[record.backend]
     more = len(planned.split.search) / np.mean([len(fold.train) for fold in folds])
-    number = copies(record, backend.rank)
-    return float(record.result.seconds / len(folds) * more * number * (2.0 if backend.batched else 1.0))
+    single = seconds_apart(backend, record.result.seconds / len(folds))
+    return float(single * more * copies(record, backend.rank))
 
 
 def refit(
@@ -138,7 +138,7 @@ def refit(
     backend = planned.backends[record.backend]
     empty = np.empty(0, np.int64)
     whole = Fold(planned.split.search, empty, empty)
-    data, preprocessor = encode_with(planned.table, whole, backend.encoding, planned.problem.weight)
+    data, preprocessor = encode(planned.table, whole, backend.encoding, planned.problem.weight)
     rounds = list(record.result.rounds)
     if finals is not None:
         numbers = [known.number for known in finals.records]

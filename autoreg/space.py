@@ -12,7 +12,7 @@ import itertools
 import math
 import random
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -208,7 +208,7 @@ def _distribution(dimension: Choice | Range) -> optuna.distributions.BaseDistrib
 
 @dataclass(frozen=True)
 class Asked:
-    """A configuration to try: full parameters, the sampler's coded ones (empty for a default), Optuna's number."""
+    """A configuration to try: full parameters, the sampler's coded ones (empty for a default), its place among all."""
 
     params: dict[str, Scalar]
     coded: dict[str, Scalar]
@@ -271,17 +271,18 @@ class Proposer:
             return Asked(dict(self._list[self.asked - 1]), {})
         if first:
             return Asked(dict(self.space.default), {})
+        self._thin()
         fixed = dict(recorded) if recorded else self._encoded(shared or {})
         if fixed:
             self.study.enqueue_trial(fixed)
-        self.study.sampler = self._sampler(number)
+        self.study.sampler = self._sampler(number, fixed.keys() >= self.distributions.keys())
         with warnings.catch_warnings():
             # Multivariate TPE is announced as experimental by some releases; we chose it knowingly.
             warnings.simplefilter("ignore")
             trial = self.study.ask(self.distributions)
-        self._open[trial.number] = trial
+        self._open[self.asked] = trial
         coded = dict(trial.params)
-        return Asked(self.space.decode(coded), coded, trial.number)
+        return Asked(self.space.decode(coded), coded, self.asked)
 
     def widen(self, ends: Mapping[str, tuple[float, float]]) -> None:
         """Go on in a wider space, in a new study that holds the former trials in their order.
@@ -293,19 +294,32 @@ class Proposer:
         ends : mapping of str to (float, float)
             New ends of some ranges, which hold the old ones.
         """
+        before, self.space = self.space, self.space.widened(ends)
+        self.distributions = {key: _distribution(d) for key, d in self.space.searched.items()}
+        former = self.study.get_trials(deepcopy=False)
+        self._rebuild(former, lambda params: self._encoded(before.decode(params)))
+
+    def _thin(self) -> None:
+        """Go on in a new study without the trials that the sampler can do without; the cost of an ask stays bounded."""
+        from autoreg.sampler import thinned
+
+        kept = thinned(self.study.get_trials(deepcopy=False))
+        if kept is not None:
+            self._rebuild(kept, dict)
+
+    def _rebuild(self, former: Sequence[optuna.trial.FrozenTrial], code: Callable[[Params], Params]) -> None:
+        """Move to a new study that holds these trials; those not told yet stay open."""
         import optuna
 
-        before, self.space = self.space, self.space.widened(ends)
-        former = self.study.get_trials(deepcopy=False)
-        self.distributions = {key: _distribution(d) for key, d in self.space.searched.items()}
+        places = {trial.number: place for place, trial in self._open.items()}
         self.study = optuna.create_study(
             direction="minimize", sampler=optuna.samplers.RandomSampler(seed=self.seed)
         )
         for old in former:
-            coded = self._encoded(before.decode(old.params))
-            if old.number in self._open:
+            coded = dict(code(old.params))
+            if old.number in places:
                 self.study.enqueue_trial(coded)
-                self._open[old.number] = self.study.ask(self.distributions)
+                self._open[places[old.number]] = self.study.ask(self.distributions)
                 continue
             self.study.add_trial(
                 optuna.trial.create_trial(
@@ -321,15 +335,16 @@ class Proposer:
         coded = {n: _encode(d, values[n]) for n, d in self.space.searched.items() if n in values}
         return {n: v for n, v in coded.items() if v is not None}
 
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+    def _sampler(self, number: int, given: bool) -> optuna.samplers.BaseSampler:
+        """What proposes a trial; nothing clever where every value is given."""
         import optuna
 
+        from autoreg.sampler import KnownSpaceSampler
+
         seed = derive_seed(self.seed, self.name, number)
-        if self.sampler == "random":
+        if given or self.sampler == "random":
             return optuna.samplers.RandomSampler(seed=seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        return KnownSpaceSampler(self.distributions, seed)
 
     def tell(self, asked: Asked, result: TrialResult) -> None:
         """Give the outcome back to the sampler; a failure is a state, never a number."""

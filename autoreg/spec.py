@@ -8,12 +8,10 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
@@ -22,44 +20,11 @@ from pydantic import (
 )
 
 from autoreg.errors import StudyError, did_you_mean
-from autoreg.trial import Choice, Dimension, Range, Scalar
-
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def parse_duration(value: Any) -> float:
-    """Seconds from a number or from text such as ``"90s"``, ``"10m"``, ``"1.5h"``.
-
-    >>> parse_duration("10m")
-    600.0
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", str(value))
-    if isinstance(value, bool) or not match:
-        raise ValueError(f"expected seconds or text like '90s', '10m', '1h', found {value!r}")
-    seconds = float(match[1]) * _UNITS[match[2]]
-    if seconds <= 0:
-        raise ValueError("must be longer than 0 seconds")
-    return seconds
+from autoreg.spec_parts import Duration, Names, RangeSpec, Section, SpaceSpec
+from autoreg.trial import Dimension, Scalar
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-
-
-def _tuple(value: Any) -> Any:
-    """A comma-separated text or a list as a tuple."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return tuple(value) if isinstance(value, list) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
-
-
-class DataSpec(_Section):
+class DataSpec(Section):
     """Where the table is and what its columns are."""
 
     source: str = Field(
@@ -84,7 +49,7 @@ class DataSpec(_Section):
     drop: Names = Field((), description="columns to leave out")
 
 
-class SplitSpec(_Section):
+class SplitSpec(Section):
     """How the table is divided."""
 
     holdout: float = Field(0.2, ge=0.05, le=0.5, description="share of rows looked at once, at the very end")
@@ -98,59 +63,7 @@ class SplitSpec(_Section):
     )
 
 
-class RangeSpec(_Section):
-    """A numeric range in a study file."""
-
-    low: float = Field(description="lower end")
-    high: float = Field(description="upper end")
-    log: bool = Field(False, description="uniform on a log scale")
-    off: bool = Field(False, description="exact 0 is possible too")
-    extend: bool = Field(False, description="the search may move an end that its best trials crowd")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> RangeSpec:
-        if not self.low < self.high:
-            raise ValueError(f"low must be below high, found low = {self.low:g}, high = {self.high:g}")
-        if self.log and self.low <= 0:
-            raise ValueError(f"a log range needs low > 0, found {self.low:g}; use off = true to reach 0")
-        if self.off and self.low <= 0:
-            raise ValueError(f"off = true adds 0 below low, so low must be above 0, found {self.low:g}")
-        if self.extend and not self.log:
-            raise ValueError("extend = true is for ranges with log = true; add it, or give wider ends")
-        return self
-
-
-def parse_dimension(value: Any) -> Dimension:
-    """A scalar fixes, a list chooses, a table ``{low, high, log, off, extend}`` is a range.
-
-    Raises
-    ------
-    ValueError
-        Anything else, an empty list, or a range that is none.
-    """
-    if isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, Choice | Range):
-        return value
-    if isinstance(value, list | tuple):
-        if not value or not all(isinstance(v, bool | int | float | str) for v in value):
-            raise ValueError(f"a list must hold at least one number, text or boolean, found {value!r}")
-        return Choice(tuple(value)) if len(value) > 1 else value[0]
-    if isinstance(value, dict):
-        spec = RangeSpec.model_validate(value)
-        whole = all(
-            isinstance(value[end], int) and not isinstance(value[end], bool) for end in ("low", "high")
-        )
-        return Range(spec.low, spec.high, spec.log, whole, spec.off, spec.extend)
-    raise ValueError(
-        f"expected a value, a list of values or a table {{low, high, log, off}}, found {value!r}"
-    )
-
-
-SpaceSpec = dict[str, Annotated[Any, BeforeValidator(parse_dimension)]]
-
-
-class SearchSpec(_Section):
+class SearchSpec(Section):
     """What is searched, for how long, judged by what."""
 
     metric: str | None = Field(
@@ -166,6 +79,10 @@ class SearchSpec(_Section):
     timeout: Duration = Field(
         600.0,
         description='limit for a whole invocation, such as `"10m"`; the search takes at most 60 % of it',
+    )
+    trial_timeout: Duration | None = Field(
+        None,
+        description="limit for one trial, which is failed when it takes longer and the study goes on; a block of networks has its limits together",
     )
     seed: int = Field(0, ge=0, lt=2**31, description="seed of every random choice")
     sampler: Literal["tpe", "random", "grid"] = Field(
@@ -208,7 +125,7 @@ class SearchSpec(_Section):
         return dict(getattr(self, backend))
 
 
-class SelectSpec(_Section):
+class SelectSpec(Section):
     """How the winner is chosen."""
 
     rule: Literal["best", "one_se"] = Field(
@@ -221,7 +138,7 @@ class SelectSpec(_Section):
     )
 
 
-class RegistrySpec(_Section):
+class RegistrySpec(Section):
     """Where the winner is kept."""
 
     model: str | None = Field(
@@ -246,7 +163,30 @@ class RegistrySpec(_Section):
         return alias
 
 
-class Study(_Section):
+class TlsSpec(Section):
+    """PEM files for `tls://`, relative to the study file's folder."""
+
+    ca_file: str = Field(min_length=1, description="certificate of the authority that signed the others")
+    cert_file: str = Field(min_length=1, description="this side's certificate")
+    key_file: str = Field(min_length=1, description="its private key")
+
+
+class ClusterSpec(Section):
+    """What `--engine dask` needs to know; changes no trial."""
+
+    shared: str | None = Field(
+        None,
+        min_length=1,
+        description="folder that driver and workers share, for the data; without one the data is sent to every worker",
+    )
+    wait: Duration = Field(60.0, description="how long to wait for a worker where there is none")
+    security: TlsSpec | None = Field(
+        None,
+        description="`{ca_file, cert_file, key_file}` for `tls://`; what Dask's own configuration says when left out",
+    )
+
+
+class Study(Section):
     """A whole study file."""
 
     name: str = Field(
@@ -257,6 +197,7 @@ class Study(_Section):
     search: SearchSpec = SearchSpec()
     select: SelectSpec = SelectSpec()
     registry: RegistrySpec = RegistrySpec()
+    cluster: ClusterSpec = ClusterSpec()
     _folder: Path = PrivateAttr(default=Path("."))
     _text: str = PrivateAttr(default="")
 
@@ -367,6 +308,7 @@ def reference() -> str:
         ("search", SearchSpec),
         ("select", SelectSpec),
         ("registry", RegistrySpec),
+        ("cluster", ClusterSpec),
     ]
     for section, model in sections:
         for name, field in model.model_fields.items():

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from autoreg.errors import AutoregError, TrackingUnavailable
 from autoreg.secrets import redact
+
+T = TypeVar("T")
+TIMEOUT, RETRIES = "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+WAITS = {TIMEOUT: "10", RETRIES: "2"}
+FIRST_WAITS = {TIMEOUT: "4", RETRIES: "1"}
+"""MLflow's settings for a call to a server (seconds, further tries), and those of the first call of all."""
+KNOCK_PAUSE = 1.0
+"""Seconds before a server that did not answer is asked once more."""
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
 def quiet_client() -> Any:
@@ -21,21 +34,98 @@ def quiet_client() -> Any:
     TrackingUnavailable
         The store cannot be opened.
     """
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    for name, value in WAITS.items():
+        os.environ.setdefault(name, value)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # The first use of a database logs every migration step.
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    # A database that is locked or away is raised, and told in one line; there it is a traceback besides.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    named = (
+        "mlflow" not in sys.modules
+    )  # once it is imported, another store may be set than the environment's
+    if named:
+        knock()
     with reaching(os.environ.get("MLFLOW_TRACKING_URI", "of this folder")):
         import mlflow
 
         uri = mlflow.get_tracking_uri()
         if uri.startswith("sqlite:///"):
             _create_database(Path(uri.removeprefix("sqlite:///").partition("?")[0]))
-        return mlflow.MlflowClient()
+        elif not named:
+            knock(uri)
+        client = mlflow.MlflowClient()
+        if uri.startswith(("http://", "https://")):
+            _first_call(client)
+        return client
+
+
+def _first_call(client: Any) -> None:
+    """Ask a server for next to nothing: the client's own patience is for calls under way."""
+    ours = {n: FIRST_WAITS[n] for n, v in WAITS.items() if os.environ.get(n) == v}
+    os.environ.update(ours)
+    try:
+        client.search_experiments(max_results=1)
+    finally:
+        os.environ.update({n: WAITS[n] for n in ours})
+
+
+def knock(uri: str | None = None) -> None:
+    """See that a server answers at all, in a few seconds and before anything heavy is imported.
+
+    Parameters
+    ----------
+    uri : str, optional
+        Address of the store; ``MLFLOW_TRACKING_URI`` when left out. Files and other schemes are not asked.
+
+    Raises
+    ------
+    TrackingUnavailable
+        Nothing answers there, or a server with an error of its own (500 and above).
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "") if uri is None else uri
+    asked = os.environ.get(TIMEOUT, WAITS[TIMEOUT])
+    seconds = float(FIRST_WAITS[TIMEOUT] if asked == WAITS[TIMEOUT] else asked)
+    with reaching(uri):
+        if uri.startswith(("http://", "https://")):
+            for last in (False, True):
+                try:
+                    return _ask(uri, seconds)
+                except OSError:
+                    if last:
+                        raise
+                time.sleep(KNOCK_PAUSE)
+        with suppress(ValueError):  # an address that only its own driver understands
+            parts = urlsplit(uri)
+            port = PORTS.get(parts.scheme.partition("+")[0])
+            if port and parts.hostname:
+                socket.create_connection((parts.hostname, parts.port or port), seconds).close()
+
+
+def _ask(uri: str, seconds: float) -> None:
+    """Raise when a server is not there; what else may be wrong with it, MLflow tells."""
+    from http.client import HTTPException
+    from ssl import SSLError
+    from urllib.error import HTTPError, URLError
+    from urllib.request import urlopen
+
+    parts = urlsplit(uri)
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=parts.path.rstrip("/") + "/health")
+    try:
+        urlopen(bare.geturl(), timeout=seconds).close()
+    except HTTPError as error:
+        error.close()  # it is the response as well
+        if error.code >= 500:
+            raise OSError(f"HTTP error {error.code}, {error.reason}") from error
+    except URLError as error:
+        if not isinstance(error.reason, SSLError):
+            raise OSError(f"no connection: {error.reason}") from error
+    except TimeoutError as error:
+        raise TimeoutError(f"no answer within {seconds:g} s") from error
+    except HTTPException as error:
+        raise OSError(f"no answer that is HTTP: {error!r}") from error
 
 
 def found_or_none(get: Callable[..., Any], *key: str) -> Any:
@@ -98,6 +188,26 @@ def reaching(uri: str) -> Iterator[None]:
         ) from error
 
 
+def patiently(call: Callable[[], T], seconds: float = 60.0) -> T:
+    """What a call gives that may be made again, tried until an absent store has been waited for so long.
+
+    Raises
+    ------
+    TrackingUnavailable
+        The store is still away, or says what waiting does not mend.
+    """
+    deadline, pause = time.monotonic() + seconds, 0.5
+    while True:
+        try:
+            return call()
+        except TrackingUnavailable as error:
+            cause = error.__cause__
+            if cause is None or not store_away(cause) or time.monotonic() + pause > deadline:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, 5.0)
+
+
 OURS = (
     "INVALID_PARAMETER_VALUE",
     "BAD_REQUEST",
@@ -106,6 +216,23 @@ OURS = (
     "MALFORMED_REQUEST",
 )
 """What a store answers to a call that is wrong in itself: a bug of ours, not a store that is away."""
+
+
+LASTING = (
+    "PERMISSION_DENIED",
+    "UNAUTHENTICATED",
+    "CUSTOMER_UNAUTHORIZED",
+    "RESOURCE_DOES_NOT_EXIST",
+    "ENDPOINT_NOT_FOUND",
+    "FEATURE_DISABLED",
+    "NOT_IMPLEMENTED",
+)
+"""What a store answers to a call that it will not serve however long one waits."""
+
+
+def store_away(error: BaseException) -> bool:
+    """Whether an error means that the store cannot be reached or written now, and may be later."""
+    return _is_store_error(error) and getattr(error, "error_code", None) not in LASTING
 
 
 def _is_store_error(error: BaseException) -> bool:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from autoreg.errors import AutoregError, Interrupted, NoTrialCompleted
-from autoreg.executor import Executor, SerialExecutor, WorkerPool, worker_count
+from autoreg.executor import Engine, EngineName, Executor
 from autoreg.finals import run_finals
 from autoreg.findings import gather
 from autoreg.header import study_header
-from autoreg.ledger import RECORD, Ledger, MemoryLedger, MlflowLedger, study_lock
+from autoreg.ledger import RECORD, History, Ledger, MemoryLedger, MlflowLedger, study_lock
 from autoreg.nested import nested_estimate
 from autoreg.outcome import (
     Outcome,
@@ -38,7 +38,7 @@ from autoreg.serving import Package
 from autoreg.shipping import configuration, ship
 from autoreg.space import Proposer
 from autoreg.spec import Study
-from autoreg.tracking import canonical
+from autoreg.tracking import canonical, knock, patiently
 from autoreg.trial import Floats, TrialRecord, Watch
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ def tune(
     fresh: bool = False,
     watch: Watch | None = None,
     n_jobs: int = 1,
+    engine: EngineName = "processes",
+    address: str | None = None,
 ) -> TuneResult:
     """Run a study, or go on with one that was stopped.
 
@@ -116,23 +118,30 @@ def tune(
     n_jobs : int
         Trials that run at a time, each in a worker process of its own; -1 for one on every core. 1 runs them in this
         process. The trials are the same, whatever it is.
+    engine : {"processes", "dask"}
+        ``"dask"`` runs trials on the workers of a Dask cluster.
+    address : str, optional
+        The scheduler of that cluster, ``tcp://host:port`` or ``tls://host:port``; without it, one of ``n_jobs`` workers
+        is started on this host.
 
     Raises
     ------
-    UsageError, StudyError, DataError, NoTrialCompleted, Busy, TrackingUnavailable, Interrupted
+    UsageError, StudyError, DataError, NoTrialCompleted, Busy, TrackingUnavailable, ClusterUnavailable, Interrupted
         Each with its exit code.
     """
-    began, workers = time.monotonic(), worker_count(n_jobs)
-    watch = watch or _Silent()
+    began, watch = time.monotonic(), watch or _Silent()
+    where = Engine(engine, n_jobs, address, watch.say)
     watch.stage("data")
+    if tracking == "mlflow":
+        knock()
     planned = plan(study, data)
     for note in planned.table.notes:
         watch.say(note)
     ledger: Ledger = MemoryLedger() if tracking == "off" else MlflowLedger()
     store = getattr(ledger, "uri", "")
     lock = study_lock(canonical(store), planned.digest, planned.study.name) if store else nullcontext()
-    with lock:
-        return _Run(planned, ledger, watch, began, workers).go(fresh)
+    with lock, where:
+        return _Run(planned, ledger, watch, began, where).go(fresh)
 
 
 class _Run:
@@ -144,10 +153,10 @@ class _Run:
         ledger: Ledger,
         watch: Watch,
         began: float,
-        workers: int,
+        engine: Engine,
         limit: float | None = None,
     ) -> None:
-        self.plan, self.ledger, self.watch, self.began, self.workers = planned, ledger, watch, began, workers
+        self.plan, self.ledger, self.watch, self.began, self.engine = planned, ledger, watch, began, engine
         self.spec = planned.study.search
         # A nested estimate repeats the study once more for every fold: each gets its share of the time.
         runs = 1 if len(planned.split.holdout) else len(planned.split.folds) + 1
@@ -179,7 +188,7 @@ class _Run:
             return True
         return bool(had["stopped_by"] == "timeout" and had["timeout"] >= self.spec.timeout)
 
-    def _search(self, history: Any) -> Search:
+    def _search(self, history: History) -> Search:
         limit = SEARCH_SHARE * self.limit
         self.watch.stage("search")
         self.watch.planned(self.spec.trials, max(0.0, limit - (time.monotonic() - self.began)))
@@ -191,17 +200,24 @@ class _Run:
             name: Arm(backend, Proposer(self.plan.resolved[name], self.spec.sampler, self.spec.seed, name))
             for name, backend in self.plan.backends.items()
         }
-        executor = self._executor(lambda: time_left() > 0)
+        executor = self._executor(lambda: time_left() > 0, history)
         problem = self.plan.problem
         judge = Judge(problem.table.task, problem.row_losses, problem.weight, problem.table.group)
         return Search(
             self.spec, self.plan.block, arms, executor, self.ledger, history, time_left, self.watch, judge
         )
 
-    def _executor(self, in_time: Callable[[], bool]) -> Executor:
-        if self.workers == 1:
-            return SerialExecutor(self.plan.problem, self.plan.backends, in_time)
-        return WorkerPool(self.plan.problem, self.plan.backends, in_time, self.workers)
+    def _executor(self, in_time: Callable[[], bool], history: History) -> Executor:
+        plan = self.plan
+        suspects = {n for n, deaths in history.attempts.items() if deaths and n not in history.records}
+        if suspects:
+            shown = (
+                f"trials {min(suspects)} to {max(suspects)}"
+                if len(suspects) > 1
+                else f"trial {min(suspects)}"
+            )
+            self.watch.say(f"warning: this study died with {shown} under way: a process of its own for each")
+        return self.engine.executor(plan.study, plan.problem, plan.backends, in_time, suspects)
 
     @contextmanager
     def _left_tidy(self) -> Iterator[None]:
@@ -239,7 +255,7 @@ class _Run:
             self.watch.stage("register")
             named = {"name": self.plan.study.model, "alias": self.plan.study.registry.alias}
             card = model_card(replace(record, report={**report, "model": named}))
-            report["model"] = self._register(outcome, card)
+            report["model"] = patiently(lambda: self._register(outcome, card))
         report["seconds"] |= {"total": self._elapsed(), "tracking_wait": self.ledger.waited}
         record = replace(record, report=report)
         budget = {"trials": len(records), "timeout": self.spec.timeout, "stopped_by": search.stopped_by}
@@ -306,7 +322,7 @@ class _Run:
         self.watch.stage("nested")
 
         def score(inner: StudyPlan) -> float:
-            run = _Run(inner, MemoryLedger(), _Silent(), time.monotonic(), self.workers, self.limit)
+            run = _Run(inner, MemoryLedger(), _Silent(), time.monotonic(), self.engine, self.limit)
             try:
                 return run.assess().estimate.holdout
             except NoTrialCompleted:

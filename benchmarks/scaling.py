@@ -1,92 +1,60 @@
-"""Two workers on this host against one process with one thread: the same trials, how much sooner.
+"""What everything around the models costs: the driver, tracking, memory, worker processes, and their start.
 
-    python benchmarks/scaling.py [--workers 2] [--rows 5000] [--columns 20] [--trials 24]
+    python benchmarks/scaling.py [--part driver --part workers ...] [--short]
 
-Every backend's trials are random configurations of its built-in space (200 rounds at most) on a made table, five folds. "start" is the time from
-the first task to the first result of a trivial one in every worker (interpreter, imports, data); the batch is timed after
-it, so that a long study's speed-up is seen. The serial side runs with one thread, as each worker of as many as there are
-cores does. Results must be equal, or the script ends with an error.
+Each part prints a table; without --part all are run, an hour on two cores. The parts:
+
+- driver: milliseconds per trial of ask, tell, settle, referee and bookkeeping, and memory kept, in a study of 5,000 trials.
+- thinning: whether a sampler that sees the best and the latest trials alone searches as well as one that sees all.
+- tracking: a search with the record on SQLite and over HTTP against one without.
+- memory: resident memory of the driver and of workers over 500 real trials.
+- workers: two workers against one process with one thread; the losses must be equal, or the script ends with an error.
+  Random configurations of the built-in spaces, five folds; the batch is timed after the workers have started.
+- busy: the same while other processes keep every core busy.
+- start: seconds until each engine gives its first results.
 """
 
 import argparse
 import os
-import time
+import sys
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before numpy is imported
-os.environ["OPENBLAS_NUM_THREADS"] = "1"
-
-import numpy as np
-import pandas as pd
-
-from autoreg.evaluation import Candidate
-from autoreg.executor import SerialExecutor, Work, WorkerPool
-from autoreg.executor.workers import cores
-from autoreg.planning import plan
-from autoreg.space import Proposer
-from autoreg.spec import parse_study
-
-TIMES = {"sklearn": 20, "xgboost": 1}
-"""Linear trials are so short that more of them are needed to time anything."""
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ[name] = "1"  # before numpy is imported
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 
-def table(rows, columns):
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(rows, columns))
-    y = X[:, 0] - X[:, 1] * X[:, 2] + np.sin(2 * X[:, 3]) + rng.normal(size=rows) > 0
-    return pd.DataFrame(X, columns=[f"c{i}" for i in range(columns)]).assign(y=y.astype(int))
+def parts(short):
+    from scaling_driver import overhead
+    from scaling_memory import memory
+    from scaling_thinning import thinning
+    from scaling_tracking import tracking
+    from scaling_workers import busy, engines, workers
 
-
-def tasks(planned, name, trials):
-    proposer = Proposer(planned.resolved[name], "random", 0, name)
-    asked = [proposer.ask(n, None, {}) for n in range(trials)]
-    return [Work((n,), name, (Candidate(a.params, n),)) for n, a in enumerate(asked)]
-
-
-def run(executor, works):
-    """Seconds for all tasks, and the losses by trial."""
-    began = time.perf_counter()
-    for work in works:
-        executor.submit(work)
-    done = [executor.wait() for _ in works]
-    return time.perf_counter() - began, {d.work.numbers: d.results[0].fold_losses for d in done}
-
-
-def start(pool, work):
-    """Seconds until every worker has given a result."""
-    began = time.perf_counter()
-    while len(pool.crew) < pool.workers or not all(worker.known for worker in pool.crew):
-        run(pool, [work] * pool.workers)
-    return time.perf_counter() - began
+    few = ((0.1, 40), (1.0, 12))
+    return {
+        "driver": lambda: overhead(1100 if short else 5000),
+        "thinning": lambda: thinning(2 if short else 10),
+        "tracking": lambda: tracking(few) if short else tracking(),
+        "memory": lambda: memory(200 if short else 500),
+        "workers": lambda: workers(4 if short else 24),
+        "busy": lambda: busy(2 if short else 12),
+        "start": engines,
+    }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for option, default in (("workers", 2), ("rows", 5000), ("columns", 20), ("trials", 24)):
-        parser.add_argument(f"--{option}", type=int, default=default)
+    parser.add_argument("--short", action="store_true", help="fewer trials: minutes in all")
+    parser.add_argument("--part", action="append", help="one of the parts, again for more; default all")
     given = parser.parse_args()
-    study = {"name": "scaling", "data": {"source": "made", "target": "y"}}
-    study["search"] = {"backends": ["sklearn", "xgboost"], "xgboost": {"rounds": 200}}
-    planned = plan(parse_study(study), table(given.rows, given.columns))
-    print(
-        f"{cores()} cores, load {os.getloadavg()[0]:.1f} before the start; {given.rows} rows x {given.columns}"
-    )
-    print("backend  start  one process  workers  speed-up")
-    for name, backend in planned.backends.items():
-        works = tasks(planned, name, given.trials * TIMES[name])
-        serial = SerialExecutor(planned.problem, {name: backend}, lambda: True)
-        pool = WorkerPool(planned.problem, {name: backend}, lambda: True, given.workers)
-        try:
-            started = start(pool, works[0])
-            run(serial, works[:1])
-            alone, losses = run(serial, works)
-            together, again = run(pool, works)
-        finally:
-            pool.close()
-        if losses != again:
-            raise SystemExit(f"{name}: the workers' losses differ")
-        print(
-            f"{name:8} {started:4.1f} s {alone:9.1f} s {together:7.1f} s {alone / together:7.2f}x", flush=True
-        )
+    found = parts(given.short)
+    chosen = given.part or list(found)
+    unknown = set(chosen) - set(found)
+    if unknown:
+        sys.exit(f"--part: expected one of {', '.join(found)}; found {', '.join(sorted(unknown))}")
+    for part in chosen:
+        found[part]()
+        print(flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
     os.environ.pop(name, None)
+
+# Spools of tests, and of the processes that they start, stay out of the home folder.
+STATE = tempfile.TemporaryDirectory(prefix="autoreg-tests-")
+os.environ["AUTOREG_STATE_DIR"] = STATE.name
 
 
 @pytest.fixture(scope="session")

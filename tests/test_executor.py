@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 from test_processes import STUDY, _trials, autoreg, trial_table
-from worker_backends import Broken, Endless, KilledAtFirst, Poison, Unloadable
+from worker_backends import Broken, Endless, KilledAtFirst, Logged, Poison, Segfault, Unloadable
 
 from autoreg import tune
 from autoreg.errors import AutoregError, UsageError
@@ -74,9 +74,9 @@ def run(executor, works):
         executor.close()
 
 
-def pool(planned, backend=None, in_time=lambda: True, workers=2):
+def pool(planned, backend=None, in_time=lambda: True, workers=2, limit=None):
     backends = planned.backends if backend is None else {"sklearn": backend}
-    return WorkerPool(planned.problem, backends, in_time, workers)
+    return WorkerPool(planned.problem, backends, in_time, workers, limit)
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +177,59 @@ class TestPool:
             run(running, works[:1])
         assert not children()
 
+    def test_an_overdue_trial_is_failed_and_its_worker_replaced(self, planned, works, serial, tmp_path):
+        done = run(pool(planned, Endless(3000, tmp_path), workers=1, limit=2.0), works)
+        (failed,) = [d for d in done if d.work.numbers == (3,)]
+        assert failed.results[0].state is State.FAILED
+        assert failed.results[0].reason == "took longer than search.trial_timeout (2 s)"
+        assert failed.ended - failed.started >= 2.0
+        assert table(d for d in done if d is not failed) == table(d for d in serial if d.work.numbers != (3,))
+        assert not psutil.pid_exists(int((tmp_path / "endless").read_text()))
+        assert not children()
+
+    def test_a_block_has_its_trials_limits_together(self, planned, works, tmp_path):
+        block = Work((0, 1, 2), "sklearn", tuple(work.candidates[0] for work in works[:3]))
+        (slow,) = run(pool(planned, Logged(tmp_path, 0.4), workers=1, limit=2.0), [block])
+        assert {r.state for r in slow.results} == {State.COMPLETE}  # 9 fits of .4 s: more than one limit
+        (done,) = run(pool(planned, Endless(2000, tmp_path), workers=1, limit=0.5), [block])
+        assert {r.reason for r in done.results} == {
+            "3 trials together took longer than 3 times search.trial_timeout (0.5 s)"
+        }
+
+    def test_drained_tasks_under_way_finish_and_nothing_more_starts(self, planned, works, serial, tmp_path):
+        running = pool(planned, Logged(tmp_path, 0.5))
+        try:
+            for work in works:
+                running.submit(work)
+            first = running.wait()
+            done = [first, *running.drain(30.0)]
+            assert 2 <= len(done) <= 4 < len(works)
+            numbers = {d.work.numbers for d in done}
+            assert table(done) == table(d for d in serial if d.work.numbers in numbers)
+        finally:
+            running.close()
+
+    def test_a_task_that_does_not_finish_in_time_is_not_waited_for(self, planned, works, tmp_path):
+        running = pool(planned, Endless(0, tmp_path), workers=1)
+        try:
+            running.submit(works[0])
+            running.in_time = lambda: not (tmp_path / "endless").exists()
+            with pytest.raises(OutOfTime):
+                running.wait()
+            assert running.drain(0.5) == []
+        finally:
+            running.close()
+        assert not children()
+
+    def test_what_took_this_process_down_runs_in_one_of_its_own(self, planned, works, serial):
+        executor = SerialExecutor(planned.problem, {"sklearn": Segfault(3000)}, lambda: True, {3})
+        done = run(executor, works)
+        (failed,) = [d for d in done if d.work.numbers == (3,)]
+        assert failed.results[0].state is State.FAILED
+        assert failed.results[0].reason == "its worker process died 4 times, the last time by SIGSEGV"
+        assert table(d for d in done if d is not failed) == table(d for d in serial if d.work.numbers != (3,))
+        assert not children()
+
     def test_a_bug_in_a_worker_is_as_loud_as_here(self, planned, works):
         with pytest.raises(ZeroDivisionError, match="a bug") as caught:
             run(pool(planned, Broken(0)), works[:1])
@@ -245,6 +298,19 @@ def test_a_study_gives_the_same_trials_and_the_same_winner_with_workers(source):
     assert not children()
 
 
+def finished(folder):
+    """How each trial ended, by number."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    return {
+        int(r.data.tags["autoreg.trial"]): r.data.tags["autoreg.state"]
+        for r in runs
+        if "autoreg.state" in r.data.tags
+    }
+
+
 @pytest.mark.slow
 class TestCommand:
     """The real command on a real store."""
@@ -289,6 +355,48 @@ class TestCommand:
         assert driver.returncode == 0, words
         assert kills >= 3, kills
         assert trial_table(whole) == trial_table(killed)
+
+    def test_a_trial_that_takes_the_driver_down_is_failed_the_second_time(self, tmp_path):
+        study = (
+            STUDY.format(trials=8).replace('["sklearn", "xgboost"]', '["sklearn"]').replace("seed = 3", "")
+        )
+        (tmp_path / "study.toml").write_text(study)
+        code = (
+            "import sys; from autoreg.backends import BACKENDS; BACKENDS['sklearn'] = 'worker_backends:Crashing'\n"
+            "from autoreg.__main__ import main; sys.exit(main(['tune', 'study.toml']))\n"
+        )
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        first, second = (
+            subprocess.run(
+                [sys.executable, "-c", code],
+                cwd=tmp_path,
+                env=env,
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+            for _ in range(2)
+        )
+        assert first.returncode == -signal.SIGSEGV, first.stderr
+        assert second.returncode == 0, second.stderr
+        assert "warning: this study died with trial" in second.stderr
+        assert "its worker process died 4 times, the last time by SIGSEGV" in second.stderr
+        assert finished(tmp_path) == {n: "failed" if n == 3 else "complete" for n in range(8)}
+
+    def test_stopped_the_trials_under_way_are_kept_and_the_next_run_goes_on(self, tmp_path):
+        whole = tmp_path / "whole"
+        whole.mkdir()
+        (whole / "study.toml").write_text(SHORT.format(trials=16))
+        assert autoreg(whole, "tune", "study.toml", "--quiet").returncode == 0
+        driver = self.started(tmp_path, 16)
+        wait_for(lambda: _trials(tmp_path) >= 2, 120)
+        began = time.monotonic()
+        driver.send_signal(signal.SIGTERM)
+        _, words = driver.communicate(timeout=60)
+        assert driver.returncode == 143, words
+        assert time.monotonic() - began < 25
+        assert autoreg(tmp_path, "tune", "study.toml", "--quiet").returncode == 0
+        assert trial_table(tmp_path) == trial_table(whole)
 
     @pytest.mark.parametrize(
         ("signum", "code"),

@@ -6,7 +6,7 @@ import pytest
 from evidence_data import searched, sigmoid, study, two
 
 from autoreg import tune
-from autoreg.data import encode_with
+from autoreg.data import encode
 from autoreg.evaluation import Candidate, fit_folds
 from autoreg.explain import importance, judged, removed_columns, worth
 from autoreg.metrics import METRICS
@@ -30,7 +30,7 @@ def packaged(data, coefficients, task="binary"):
     """A package of linear members of known coefficients behind one preprocessing."""
     planned, *_ = searched(study("y", backends=["sklearn"], trials=1), data)
     empty = np.empty(0, np.int64)
-    _, preprocessor = encode_with(planned.table, Fold(np.arange(len(data)), empty, empty), "dense", None)
+    _, preprocessor = encode(planned.table, Fold(np.arange(len(data)), empty, empty), "dense", None)
     share = 1 / len(coefficients)
     members = [
         (preprocessor, LinearMember(np.array(c)[:, None], np.zeros(1), task), share) for c in coefficients

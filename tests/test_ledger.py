@@ -1,5 +1,9 @@
+import contextlib
+import dataclasses
+import io
 import json
 import math
+import sqlite3
 
 import numpy as np
 import pytest
@@ -8,8 +12,15 @@ from autoreg.errors import Busy
 from autoreg.ledger import MlflowLedger
 from autoreg.ledger.contract import StudyHeader
 from autoreg.ledger.lock import study_lock
-from autoreg.ledger.runs import load_predictions, pack, save_arrays, thin, trial_metrics, trial_params, unpack
-from autoreg.ledger.writer import Writer
+from autoreg.ledger.runs import (
+    load_predictions,
+    pack,
+    saved_arrays,
+    thin,
+    trial_metrics,
+    trial_params,
+    unpack,
+)
 from autoreg.metrics import METRICS
 from autoreg.tracking import canonical
 from autoreg.trial import CANONICAL, Extension, State, TrialRecord, TrialResult
@@ -56,39 +67,19 @@ def test_a_positive_gap_means_overfit_whatever_the_direction():
     assert "loss_se" not in loss
 
 
-def test_predictions_survive_and_only_kept_rows_are_stored(tmp_path):
+def test_predictions_survive_and_only_kept_rows_are_stored():
     predictions = np.random.default_rng(0).random((6, 2)).astype(np.float32)
     record = TrialRecord(0, "x", {}, TrialResult(State.COMPLETE, {}, predictions=predictions))
     header = StudyHeader("s", "d", METRICS["log_loss"], np.array([1, 4]), (6, 2))
-    save_arrays(tmp_path / "t.npz", record, header)
-    again = load_predictions(tmp_path / "t.npz", header)
+    again = load_predictions(io.BytesIO(saved_arrays(record, header)), header)
     assert np.array_equal(again[[1, 4]], predictions[[1, 4]])
     assert np.isnan(again[[0, 2, 3, 5]]).all()
 
 
 def test_curves_keep_both_ends():
     steps, values = thin(np.arange(1000.0))
-    assert (steps[0], steps[-1], len(steps)) == (0, 999, 200)
+    assert (steps[0], steps[-1], len(steps)) == (0, 999, 50)
     assert np.array_equal(steps, values)
-
-
-def test_the_writer_keeps_the_order_and_the_error():
-    seen = []
-
-    def write(item):
-        if item == 3:
-            raise OSError("full")
-        seen.append(item)
-
-    writer = Writer(write)
-    for item in range(3):
-        writer.put(item)
-    writer.flush()
-    assert seen == [0, 1, 2]
-    writer.put(3)
-    with pytest.raises(OSError, match="full"):
-        writer.flush()
-    assert not writer.drain(0.1)
 
 
 def test_one_driver_a_study_and_the_lock_is_free_again():
@@ -117,5 +108,69 @@ def test_drops_and_extensions_are_read_back_from_the_store(store):
     ]
     first.drop({"xgboost": 64})
     first.extend(many)
+    first.flush()
     again = MlflowLedger().begin(header)
     assert (again.drops, again.extensions) == ({"xgboost": 64}, many)
+
+
+@pytest.fixture
+def half_done(store, tmp_path, monkeypatch):
+    """A ledger that has begun a study of six rows and two classes, with its state in a folder of its own."""
+    monkeypatch.setenv("AUTOREG_STATE_DIR", str(tmp_path / "state"))
+    ledger = MlflowLedger()
+    ledger.begin(StudyHeader("s", "d", METRICS["log_loss"], np.arange(6), (6, 2)))
+    return ledger
+
+
+def rows(seed):
+    return np.random.default_rng(seed).random((6, 2)).astype(np.float32)
+
+
+def finished(number):
+    return TrialRecord(
+        number, "x", {"a": 1.0}, TrialResult(State.COMPLETE, {"a": 1.0}, loss=0.5, predictions=rows(number))
+    )
+
+
+def test_drivers_that_die_are_counted_and_one_that_stops_is_not(half_done):
+    half_done.attempt([0, 1])
+    half_done.record(finished(0))
+    half_done.flush()
+    for deaths in (1, 2):
+        again = MlflowLedger()  # the one before died without a word
+        history = again.begin(half_done.header)
+        assert (list(history.records), history.attempts) == ([0], {1: deaths})
+        again.attempt([1])
+    again.abandon("KILLED")
+    assert MlflowLedger().begin(half_done.header).attempts == {}
+
+
+def alter(ledger, what):
+    """Break the store's database in earnest, or mend it."""
+    with contextlib.closing(sqlite3.connect(ledger.uri.removeprefix("sqlite:///"))) as database:
+        database.execute(f"alter table {what}")
+
+
+def test_trials_wait_for_a_broken_store_and_are_read_without_it(half_done, monkeypatch):
+    monkeypatch.setattr("autoreg.ledger.writer.FIRST_PAUSE", 0.05)
+    alter(half_done, "tags rename to gone")
+    for n in range(3):
+        half_done.record(finished(n))
+    half_done.drop({"x": 8})
+    half_done.writer.flush(0.3)
+    (words,) = half_done.news()
+    assert words.startswith("warning: the tracking store")
+    assert half_done.waiting == 3
+    bare = dataclasses.replace(finished(1), result=dataclasses.replace(finished(1).result, predictions=None))
+    assert np.array_equal(half_done.predictions(bare), rows(1))
+    half_done.abandon("KILLED")
+    alter(half_done, "gone rename to tags")
+    later = MlflowLedger()
+    history = later.begin(half_done.header)
+    assert (sorted(history.records), history.drops) == ([0, 1, 2], {"x": 8})
+    assert np.array_equal(later.predictions(history.records[2]), rows(2))
+    later.flush()
+    assert np.array_equal(later.predictions(history.records[2]), rows(2))
+    assert not later.spool.path.exists()
+    third = MlflowLedger().begin(half_done.header)
+    assert (sorted(third.records), third.drops) == ([0, 1, 2], {"x": 8})

@@ -56,7 +56,7 @@ def test_defaults_leave_everything_to_the_study(entry):
 def test_values_arrive_whole():
     given = {
         "study": "my studies/x.toml", "data": "a b.csv", "trials": "7", "timeout": "90s", "backends": "sklearn,xgboost",
-        "n_jobs": "2", "seed": "3", "json": "out.json",
+        "n_jobs": "2", "engine": "dask", "address": "tcp://h:8786", "seed": "3", "json": "out.json",
     }  # fmt: skip
     params = parsed(command_of("main", **given))
     assert {name: str(params[name]) for name in given} == given

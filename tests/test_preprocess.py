@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoreg import serving
-from autoreg.data import encode, encode_with, fit_preprocessor, load_table, make_split
+from autoreg.data import encode, fit_preprocessor, load_table, make_split
 from autoreg.errors import DataError
 from autoreg.serving import LinearMember, Package, Preprocessor
 from autoreg.spec import DataSpec, SplitSpec
@@ -253,8 +252,7 @@ def test_nothing_is_learned_from_other_rows(encoding):
 def test_the_preprocessing_of_a_fold_can_be_had_with_it():
     table = load(mixed())
     fold = make_split(table, SplitSpec(), 0).folds[0]
-    encoded, fitted = encode_with(table, fold, "dense", None)
-    assert np.array_equal(encoded.train.X, encode(table, fold, "dense", None).train.X)
+    encoded, fitted = encode(table, fold, "dense", None)
     assert np.array_equal(fitted.transform(table.features.iloc[fold.score]), encoded.score.X)
     assert tuple(fitted.state["columns"]) == encoded.columns
 
@@ -265,7 +263,7 @@ def test_encode_gives_the_parts_of_a_fold():
     weight = np.arange(400) * 0.5
     fold = split.folds[0]
     for encoding in ("dense", "tree"):
-        data = encode(table, fold, encoding, weight)
+        data = encode(table, fold, encoding, weight)[0]
         for part, rows in ((data.train, fold.train), (data.stop, fold.stop), (data.score, fold.score)):
             assert part.X.dtype == np.float32
             assert part.X.shape == (len(rows), len(data.columns))
@@ -281,7 +279,7 @@ def test_encode_gives_the_parts_of_a_fold():
             np.testing.assert_allclose(data.train.X[:, ordinary].std(axis=0), 1, atol=1e-5)
         else:
             assert [data.columns[i] for i, k in enumerate(data.levels) if k] == ["city"]
-    bare = encode(table, Fold(fold.train, NONE, NONE), "dense", None)
+    bare = encode(table, Fold(fold.train, NONE, NONE), "dense", None)[0]
     assert bare.stop is None
     assert bare.score is None
     assert bare.train.weight is None
@@ -448,35 +446,6 @@ def test_serving_needs_nothing_of_autoreg(tmp_path):
     )
 
 
-# --- speed --------------------------------------------------------------------------------------------------------
-
-
-def seconds(call):
-    """CPU seconds of a call."""
-    began = time.process_time()
-    call()
-    return time.process_time() - began
-
-
-def test_wide_numbers_and_long_words_are_encoded_fast():
-    rng = np.random.default_rng(0)
-    wide = load(
-        pd.DataFrame(rng.normal(size=(8000, 784)), columns=[f"c{i}" for i in range(784)]).assign(
-            y=np.arange(8000) % 2
-        )
-    )
-    fold = Fold(np.arange(5500), np.arange(5500, 6500), np.arange(6500, 8000))
-    assert seconds(lambda: encode(wide, fold, "dense", None)) < 1.5  # .3 s on an idle core
-    assert seconds(lambda: encode(wide, fold, "tree", None)) < 1.0
-    n = 48_842
-    words = {f"w{j}": rng.choice([f"level {i}" for i in range(2 + 5 * j)], n) for j in range(8)}
-    numbers = {f"x{j}": rng.normal(size=n) for j in range(6)}
-    long = load(pd.DataFrame({**words, **numbers, "y": np.arange(n) % 2}))
-    fold = Fold(np.arange(30_000), np.arange(30_000, 39_000), np.arange(39_000, n))
-    assert seconds(lambda: encode(long, fold, "dense", None)) < 1.5  # .1 s on an idle core
-    assert seconds(lambda: encode(long, fold, "tree", None)) < 1.5
-
-
 # --- any table ----------------------------------------------------------------------------------------------------
 
 
@@ -521,7 +490,7 @@ def encode_strange(seed):
         assert "\n" not in str(error)
         return True
     for encoding in ("dense", "tree"):
-        data = encode(table, split.folds[0], encoding, table.weight)
+        data = encode(table, split.folds[0], encoding, table.weight)[0]
         assert data.train.X.shape[1] == len(data.columns) == len(data.levels) > 0
         assert not np.isinf(data.train.X).any()
         assert encoding == "tree" or not np.isnan(np.concatenate([data.train.X, data.score.X])).any()

@@ -64,6 +64,14 @@ def test_weights_decide_and_equal_predictions_are_never_worse():
     assert share_above_zero(np.zeros(0), None, None, 0) == 0.0
 
 
+@pytest.mark.parametrize("shift", [-1.0, 0.0, 0.05, 0.1, 0.12, 0.15, 1.0])
+def test_a_share_that_stops_early_falls_on_the_same_side(shift):
+    values = np.random.default_rng(3).normal(shift, 1.0, 500)
+    whole, early = (share_above_zero(values, None, None, 0, least) for least in (0.0, 0.99))
+    assert (early > 0.99) == (whole > 0.99)
+    assert early == whole or early <= 0.99
+
+
 def test_rows_without_a_prediction_do_not_count():
     truth = np.array([0.0, 1.0, 2.0, 3.0])
     judge = Judge("regression", lambda p: (p - truth) ** 2)

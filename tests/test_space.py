@@ -203,3 +203,83 @@ def test_built_in_ranges_may_be_extended_and_those_of_the_study_when_it_says_so(
     assert (given["alpha"].extend, given["eta"].extend) == (False, True)
     with pytest.raises(StudyError, match=r"search\.xgboost\.patience: extend.*whole numbers"):
         space({"patience": Range(5, 10, log=True, extend=True)})
+
+
+def bowl(asked):
+    return sum(float(v) ** 2 for v in asked.params.values() if not isinstance(v, str | bool))
+
+
+def proposals(trials, kept=None, seed=0):
+    """Coded proposals of a small study with a lookahead of 3, and the proposer."""
+    proposer = Proposer(space(), "tpe", seed, "xgboost")
+    asked = []
+    for n in range(trials):
+        asked.append(proposer.ask(n, kept[n] if kept and n < len(kept) else None))
+        if n >= 3:
+            state = State.PRUNED if n % 5 == 0 else State.FAILED if n % 7 == 0 else State.COMPLETE
+            told = TrialResult(state, {}, loss=bowl(asked[n - 3]), fold_losses=(1.0,))
+            proposer.tell(asked[n - 3], told)
+    return [a.coded for a in asked], proposer
+
+
+def test_proposals_are_those_of_plain_tpe(monkeypatch):
+    import optuna
+
+    from autoreg import sampler
+
+    known, _ = proposals(40)
+    monkeypatch.setattr(
+        sampler.KnownSpaceSampler,
+        "infer_relative_search_space",
+        optuna.samplers.TPESampler.infer_relative_search_space,
+    )
+    assert proposals(40)[0] == known
+
+
+def test_a_long_study_keeps_its_best_and_its_latest_trials(monkeypatch):
+    from autoreg import sampler
+
+    whole, everything = proposals(60)
+    monkeypatch.setattr(sampler, "KEPT", 20)
+    monkeypatch.setattr(sampler, "SLACK", 10)
+    monkeypatch.setattr(sampler, "BEST", 5)
+    few, proposer = proposals(60)
+    trials = proposer.study.get_trials()
+    scored = [t for t in trials if t.state.name in ("COMPLETE", "PRUNED")]
+    assert len(scored) <= 31 < len(everything.study.get_trials())
+    assert [t.state.name for t in trials].count("RUNNING") == 3
+    assert few[:30] == whole[:30]
+    assert few != whole
+    first = [t.value for t in everything.study.get_trials() if t.number < 29 and t.state.name == "COMPLETE"]
+    assert {*sorted(first)[:2]} <= {t.value for t in trials}
+    assert proposer.study.best_value <= min(first)
+    assert scored[-1].params == few[-4]
+
+
+def test_a_thinned_study_is_the_same_when_it_is_replayed(monkeypatch):
+    from autoreg import sampler
+
+    for name, number in (("KEPT", 20), ("SLACK", 10), ("BEST", 5)):
+        monkeypatch.setattr(sampler, name, number)
+    whole, _ = proposals(60)
+    assert proposals(45)[0] == whole[:45]
+    assert proposals(60, kept=whole[:40])[0] == whole
+
+
+def test_a_range_that_became_wider_is_thinned_with_its_open_trials(monkeypatch):
+    from autoreg import sampler
+
+    for name, number in (("KEPT", 20), ("SLACK", 10), ("BEST", 5)):
+        monkeypatch.setattr(sampler, name, number)
+    proposer = Proposer(space({"eta": Range(0.01, 0.1, log=True)}), "tpe", 0, "xgboost")
+    asked = [proposer.ask(n) for n in range(3)]
+    for n in range(3, 50):
+        if n in (20, 36):
+            proposer.widen({"eta": (0.01 / n, 0.1)})
+        asked.append(proposer.ask(n))
+        proposer.tell(asked[n - 3], TrialResult(State.COMPLETE, {}, loss=float(n)))
+    trials = proposer.study.get_trials()
+    assert [t.value for t in trials if t.value][-2:] == [48.0, 49.0]
+    assert [t.state.name for t in trials].count("RUNNING") == 3
+    assert proposer.study.best_value == 4.0
+    assert {t.distributions["eta"].low for t in trials} == {0.01 / 36}

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoreg.errors import StudyError
-from autoreg.spec import load_study, parse_duration, parse_study, reference
+from autoreg.spec import load_study, parse_study, reference
+from autoreg.spec_parts import parse_duration
 from autoreg.trial import Choice, Range
 
 MINIMAL = 'name = "x"\n[data]\nsource = "a.csv"\ntarget = "y"\n'

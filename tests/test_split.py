@@ -376,18 +376,6 @@ def test_a_rule_that_does_not_fit_the_table():
         make_split(load(normal(100).drop(columns="b")), SPEC, 0, rule=content)
 
 
-def test_fifty_thousand_rows_take_about_a_second():
-    import time
-
-    n = 50_000
-    frame = normal(n, word=np.random.default_rng(0).choice(["x", "y", "z"], n), g=np.arange(n) // 3)
-    began = time.process_time()
-    table = load(frame)
-    make_split(table, SPEC, 0)
-    make_split(load(frame, group="g"), SPEC, 0)
-    assert time.process_time() - began < 6
-
-
 def weighted(weight, **roles):
     """The message when a table of these weights is divided."""
     columns = {"w": weight} | ({"t": np.arange(len(weight))} if "time" in roles else {})

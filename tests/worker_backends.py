@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoreg.backends.linear import LinearBackend
+from autoreg.space import derive_seed
 
 
 class Linear(LinearBackend):
@@ -26,6 +27,49 @@ class Poison(Linear):
 
     def happens(self):
         os._exit(7)
+
+
+@dataclass
+class Segfault(Linear):
+    """Takes its process down as a library with a bad pointer does."""
+
+    seed: int
+
+    def happens(self):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Crashing(Segfault):
+    """Takes its process down in trial 3 of a study with seed 0."""
+
+    def __init__(self):
+        super().__init__(derive_seed(0, "sklearn", 3, "fit"))
+
+
+@dataclass
+class Logged(LinearBackend):
+    """Takes its time, and notes every fit in a file of its own, named by the job's seed and the process."""
+
+    folder: Path
+    seconds: float = 0.0
+
+    def fit(self, jobs, in_time=lambda: True):
+        for job in jobs:
+            (self.folder / f"{job.seed}-{os.getpid()}-{time.monotonic_ns()}").touch()
+        time.sleep(self.seconds)
+        return super().fit(jobs, in_time)
+
+
+@dataclass
+class Marked(LinearBackend):
+    """Fits whole blocks, and notes on what kind of worker."""
+
+    folder: Path
+    batched = True
+
+    def fit(self, jobs, in_time=lambda: True):
+        (self.folder / f"{jobs[0].seed}-{os.environ.get('KIND', 'here')}").touch()
+        return super().fit(jobs, in_time)
 
 
 @dataclass

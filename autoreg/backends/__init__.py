@@ -169,6 +169,14 @@ def get_backend(name: str) -> Backend:
     return backend
 
 
+def seconds_apart(backend: Backend, seconds: float) -> float:
+    """Seconds that a trial of a search will cost when it is fitted again without the rest of its block.
+
+    A small population costs about twice as much per network as the search's full blocks did.
+    """
+    return seconds * (2.0 if backend.batched else 1.0)
+
+
 def each_in_time(
     fit: Callable[[FitJob], Fit | FitFailure], jobs: Sequence[FitJob], in_time: Callable[[], bool]
 ) -> list[Fit | FitFailure]:

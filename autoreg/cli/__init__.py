@@ -6,6 +6,7 @@ import click
 
 from autoreg import __version__
 from autoreg.cli.looking import report, show, where_to_look
+from autoreg.cli.mending import reconcile
 from autoreg.cli.predicting import predict
 from autoreg.cli.running import tune, validate
 from autoreg.cli.stopping import stoppable
@@ -22,5 +23,5 @@ def cli() -> None:
     """
 
 
-for command in (tune, validate, predict, show, report):
+for command in (tune, validate, predict, show, report, reconcile):
     cli.add_command(command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -32,6 +32,18 @@ from autoreg.words import describe_plan, describe_result, plan_record
     "N",
     "Trials at a time, each in a process of its own; -1 for one on every core. Changes no trial.",
 )
+@option(
+    "--engine",
+    click.Choice(["processes", "dask"]),
+    "E",
+    "Where trials run: processes of this host (the default), or dask. Changes no trial.",
+)
+@option(
+    "--address",
+    click.STRING,
+    "A",
+    "Dask scheduler, tcp://host:port or tls://host:port; without it, one on this host with N workers.",
+)
 @option("--seed", click.INT, "N", "Seed of every random choice.")
 @click.option("--fresh", is_flag=True, help="Start over, even where the study is finished or begun.")
 @click.option("--quiet", is_flag=True, help="Say nothing but errors and warnings.")
@@ -40,6 +52,8 @@ def tune(
     study: str,
     data: str | None,
     n_jobs: int | None,
+    engine: Literal["processes", "dask"] | None,
+    address: str | None,
     fresh: bool,
     quiet: bool,
     json: str | None,
@@ -55,7 +69,14 @@ def tune(
         loaded = given_study(study, data, search)
         from autoreg import tuner
 
-        result = tuner.tune(loaded, fresh=fresh, watch=watch, n_jobs=1 if n_jobs is None else n_jobs)
+        result = tuner.tune(
+            loaded,
+            fresh=fresh,
+            watch=watch,
+            n_jobs=1 if n_jobs is None else n_jobs,
+            engine=engine or "processes",
+            address=address,
+        )
     record = result.as_json()
     if not quiet:
         click.echo("\n" + redact(describe_result(record, where_to_look(record))), err=True)

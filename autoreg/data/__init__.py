@@ -1,7 +1,7 @@
 """Tables: read and judged once, split by a stable rule, encoded fold by fold."""
 
 from autoreg.data.load import load_table
-from autoreg.data.preprocess import encode, encode_with, fit_preprocessor
+from autoreg.data.preprocess import encode, fit_preprocessor
 from autoreg.data.split import make_split, refold
 
-__all__ = ["encode", "encode_with", "fit_preprocessor", "load_table", "make_split", "refold"]
+__all__ = ["encode", "fit_preprocessor", "load_table", "make_split", "refold"]

@@ -178,7 +178,9 @@ def _columns(state: dict[str, Any]) -> tuple[list[str], list[int]]:
     return names, levels + [0] * (len(names) - len(levels))
 
 
-def encode(table: Table, fold: Fold, encoding: Encoding, weight: Floats | None) -> Encoded:
+def encode(
+    table: Table, fold: Fold, encoding: Encoding, weight: Floats | None
+) -> tuple[Encoded, Preprocessor]:
     """Encode the parts of a fold, the preprocessing fitted on its train part alone.
 
     Parameters
@@ -193,14 +195,9 @@ def encode(table: Table, fold: Fold, encoding: Encoding, weight: Floats | None) 
     -------
     Encoded
         ``stop`` and ``score`` are None where the fold has no such rows.
+    Preprocessor
+        What encodes new rows in the same way.
     """
-    return encode_with(table, fold, encoding, weight)[0]
-
-
-def encode_with(
-    table: Table, fold: Fold, encoding: Encoding, weight: Floats | None
-) -> tuple[Encoded, Preprocessor]:
-    """Encode the parts of a fold as ``encode`` does, and hand back the preprocessing that was fitted for it."""
     preprocessor = fit_preprocessor(table, fold.train, encoding)
 
     def part(rows: Rows) -> Part:

@@ -1,14 +1,16 @@
-"""One task at a time, in the caller's process."""
+"""One task at a time, in the caller's process; what may take the process down goes into one of its own."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from functools import cached_property
 
 from autoreg.backends import Backend
 from autoreg.evaluation import Problem, evaluate
 from autoreg.executor.tasks import Done, Work
+from autoreg.executor.workers import WorkerPool
 
 
 class SerialExecutor:
@@ -20,13 +22,26 @@ class SerialExecutor:
     backends : dict of str to Backend
     in_time : callable
         False when the deadline has passed.
+    suspects : container of int
+        Trials that were under way when the process died before: they run in a worker process, which may die too.
     """
 
     workers = 1
 
-    def __init__(self, problem: Problem, backends: dict[str, Backend], in_time: Callable[[], bool]) -> None:
-        self.problem, self.backends, self.in_time = problem, backends, in_time
+    def __init__(
+        self,
+        problem: Problem,
+        backends: dict[str, Backend],
+        in_time: Callable[[], bool],
+        suspects: Container[int] = (),
+    ) -> None:
+        self.problem, self.backends, self.in_time, self.suspects = problem, backends, in_time, suspects
         self.queue: deque[Work] = deque()
+
+    @cached_property
+    def apart(self) -> WorkerPool:
+        """One worker process for suspects."""
+        return WorkerPool(self.problem, self.backends, self.in_time, 1)
 
     def submit(self, work: Work) -> None:
         """See ``Executor``."""
@@ -35,12 +50,23 @@ class SerialExecutor:
     def wait(self) -> Done:
         """See ``Executor``."""
         work = self.queue.popleft()
+        if any(number in self.suspects for number in work.numbers):
+            self.apart.submit(work)
+            return self.apart.wait()
         started, clock = time.time(), time.monotonic()
         results = evaluate(
             self.backends[work.backend], work.candidates, self.problem, work.incumbent, self.in_time
         )
         return Done(work, results, started, started + time.monotonic() - clock)
 
+    def drain(self, seconds: float) -> list[Done]:
+        """See ``Executor``. What was under way here was left when the signal came."""
+        self.queue.clear()
+        return self.apart.drain(seconds) if "apart" in vars(self) else []
+
     def close(self) -> None:
         """See ``Executor``."""
         self.queue.clear()
+        if "apart" in vars(self):
+            self.apart.close()
+            del self.apart

@@ -10,10 +10,11 @@ import mmap
 import os
 import pickle
 import signal
+import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -37,6 +38,20 @@ class Packed:
 
     spans: tuple[Span, ...]
     backends: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A packed problem and the file it lies in."""
+
+    packed: Packed
+    file: IO[bytes]
+
+
+def parcel(problem: Problem, backends: Mapping[str, Backend]) -> Parcel:
+    """A problem packed into an unnamed file, which is gone when all who hold it are."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115, whoever asked for it closes it
+    return Parcel(pack(problem, backends, file), file)
 
 
 def pack(problem: Problem, backends: Mapping[str, Backend], file: IO[bytes]) -> Packed:
@@ -74,7 +89,8 @@ def main(channel: int, data: int) -> None:
     driver.send(("ready", None))
     backends: dict[str, Backend] = {}
     while True:
-        driver.send(_answer(inbox.get(), problem, packed.backends, backends))
+        work = inbox.get()
+        driver.send(_answer(work, problem, packed.backends, backends, lambda: driver.send(("begun", None))))
 
 
 def _listen(driver: Connection, inbox: SimpleQueue[Work]) -> None:
@@ -87,13 +103,18 @@ def _listen(driver: Connection, inbox: SimpleQueue[Work]) -> None:
 
 
 def _answer(
-    work: Work, problem: Problem, pickled: Mapping[str, bytes], backends: dict[str, Backend]
+    work: Work,
+    problem: Problem,
+    pickled: Mapping[str, bytes],
+    backends: dict[str, Backend],
+    begin: Callable[[], None],
 ) -> tuple[str, Any]:
     """The results of a task with their wall-clock start and end, or the exception it raised."""
     started, clock = time.time(), time.monotonic()
     try:
         if work.backend not in backends:  # its library is imported by its first task
             backends[work.backend] = pickle.loads(pickled[work.backend])
+        begin()  # a time limit is on the trial, not on the first import of its library
         results = evaluate(backends[work.backend], work.candidates, problem, work.incumbent)
     except Exception as error:
         return "error", (_portable(error), traceback.format_exc())

@@ -49,6 +49,23 @@ def records_by_number(runs: Sequence[Any]) -> dict[int, TrialRecord]:
     return records
 
 
+def leftovers(runs: Sequence[Any]) -> list[tuple[Any, str]]:
+    """Runs of trials that a crash cut short or a race made twice, each with what it is; other runs are left alone."""
+    seen: set[str] = set()
+    found = []
+    for run in sorted(runs, key=lambda r: str(r.info.run_id)):
+        uid = run.data.tags.get("autoreg.uid", "")
+        if "autoreg.trial" not in run.data.tags:
+            continue
+        if run.info.status == "RUNNING":
+            found.append((run, "unfinished"))
+        elif uid in seen:
+            found.append((run, "double"))
+        else:
+            seen.add(uid)
+    return found
+
+
 def generation_of(run: Any) -> int:
     """Which generation of its study a parent run is."""
     return int(run.data.tags.get("autoreg.generation", 0))

@@ -66,6 +66,9 @@ class History:
         How often the holdout was looked at before.
     extensions : list of Extension
         Ranges that became wider, in order.
+    attempts : dict of int to int
+        Trials without a result that were under way when a driver died: how many drivers died so. Empty after a stop
+        that the driver lived to see.
     """
 
     records: dict[int, TrialRecord] = field(default_factory=dict)
@@ -73,6 +76,7 @@ class History:
     result: dict[str, Any] | None = None
     looks: int = 0
     extensions: list[Extension] = field(default_factory=list)
+    attempts: dict[int, int] = field(default_factory=dict)
 
 
 class Ledger(Protocol):
@@ -88,6 +92,9 @@ class Ledger(Protocol):
     def resume(self) -> None:
         """Mark the study as running again."""
 
+    def attempt(self, numbers: Sequence[int]) -> None:
+        """Note that trials are about to be computed, so that it is known should they take the driver down."""
+
     def record(self, record: TrialRecord) -> None:
         """Keep a finished trial; returns before it is written."""
 
@@ -102,6 +109,9 @@ class Ledger(Protocol):
 
     def flush(self) -> None:
         """Return when everything is written."""
+
+    def news(self) -> list[str]:
+        """What became of the store since this was last asked, in words for the watch."""
 
     def finish(
         self,
@@ -136,6 +146,9 @@ class MemoryLedger:
     def resume(self) -> None:
         """See ``Ledger``."""
 
+    def attempt(self, numbers: Sequence[int]) -> None:
+        """See ``Ledger``: what dies with the driver has nothing to tell the next one."""
+
     def record(self, record: TrialRecord) -> None:
         """See ``Ledger``."""
         self.history.records[record.number] = record
@@ -154,6 +167,10 @@ class MemoryLedger:
 
     def flush(self) -> None:
         """See ``Ledger``."""
+
+    def news(self) -> list[str]:
+        """See ``Ledger``: memory is never away."""
+        return []
 
     def finish(
         self,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,8 @@ from autoreg.trial import CANONICAL, State, TrialRecord, TrialResult
 
 ARTIFACT = "trial.npz"
 RESULT, RECORD = "result.json", "record.json"
-CURVE_POINTS = 200
+CURVE_POINTS = 50
+"""Points of a curve in a run: each is a row that the store writes, which is most of the cost of tracking a trial."""
 STATUS = {State.COMPLETE: "FINISHED", State.PRUNED: "KILLED", State.FAILED: "FAILED"}
 
 
@@ -84,17 +86,19 @@ def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-def save_arrays(path: Path, record: TrialRecord, header: StudyHeader) -> None:
-    """Write a trial's kept predictions and its curves, without pickle."""
+def saved_arrays(record: TrialRecord, header: StudyHeader) -> bytes:
+    """A trial's kept predictions and its curves as the content of an npz file, without pickle."""
     r = record.result
     arrays: dict[str, Any] = {name: np.asarray(curve) for name, curve in r.curves.items()}
     if r.predictions is not None:
         arrays["predictions"] = r.predictions[header.kept]
-    np.savez_compressed(path, **arrays)
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    return content.getvalue()
 
 
-def load_predictions(path: Path, header: StudyHeader) -> NDArray[np.float32] | None:
-    """Read what ``save_arrays`` wrote, spread over the table's rows again."""
+def load_predictions(path: Path | BinaryIO, header: StudyHeader) -> NDArray[np.float32] | None:
+    """Read what ``saved_arrays`` gave, spread over the table's rows again."""
     with np.load(path, allow_pickle=False) as data:
         if "predictions" not in data:
             return None
@@ -113,6 +117,6 @@ def thinned_curves(record: TrialRecord) -> Iterator[tuple[str, int, float]]:
 
 
 def thin(curve: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """At most 200 steps of a curve, both ends among them."""
+    """At most 50 steps of a curve, both ends among them."""
     steps = np.unique(np.linspace(0, len(curve) - 1, min(len(curve), CURVE_POINTS)).round().astype(np.int64))
     return steps, curve[steps]

@@ -2,47 +2,41 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoreg.errors import StudyError, UsageError
+from autoreg.errors import TrackingUnavailable
 from autoreg.ledger.client import (
     PARENT,
     generation_of,
+    leftovers,
     read_result,
     records_by_number,
     search_runs,
     source_tags,
 )
 from autoreg.ledger.contract import History, StudyHeader
-from autoreg.ledger.runs import (
-    ARTIFACT,
-    RESULT,
-    STATUS,
-    load_predictions,
-    run_name,
-    save_arrays,
-    thinned_curves,
-    trial_metrics,
-    trial_params,
-)
-from autoreg.ledger.runs import pack as pack_record
-from autoreg.ledger.writer import Writer
-from autoreg.tracking import found_or_none, quiet_client, reaching
+from autoreg.ledger.items import Item, extension_rows, first_line, merged
+from autoreg.ledger.parent import adopt_session, create_parent, describe, find_experiment, upload
+from autoreg.ledger.runs import ARTIFACT, RESULT, load_predictions, saved_arrays
+from autoreg.ledger.spool import Spool
+from autoreg.ledger.trials import TrialRuns
+from autoreg.ledger.writer import PATIENCE, Writer
+from autoreg.secrets import redact
+from autoreg.tracking import patiently, quiet_client, reaching, store_away
 from autoreg.trial import Extension, TrialRecord
 
-BATCH = 1000
-DRAIN_SECONDS = 10.0
-"""How long a stopped study waits for trials that are on their way to the store."""
+DRAIN_SECONDS, AWAY_DRAIN_SECONDS = 10.0, 1.0
+"""How long a stopped study waits for trials that are on their way to the store, and to one that is away."""
 
 
 class MlflowLedger:
@@ -61,8 +55,11 @@ class MlflowLedger:
         self.header: StudyHeader | None = None
         self.common: dict[str, str] = {}
         self.generation = 0
+        self.runs: TrialRuns | None = None
+        self.spool: Spool | None = None
         self.writer: Writer | None = None
         self.written: dict[int, str] = {}
+        self.cautions: list[str] = []
 
     # -- the study ---------------------------------------------------------------------------------------------
 
@@ -71,7 +68,7 @@ class MlflowLedger:
         self.header = header
         with reaching(self.uri):
             self.common = source_tags(header.folder)
-            self.experiment_id = self._experiment(header.name)
+            self.experiment_id = find_experiment(self.client, header.name)
             parents = self._runs(
                 f"tags.`autoreg.digest` = '{header.digest}' and tags.`autoreg.role` = 'study'"
             )
@@ -80,16 +77,33 @@ class MlflowLedger:
             if parents and not header.fresh:
                 parent = next(r for r in parents if generation_of(r) == last)
                 self.run_id, self.generation = parent.info.run_id, last
-                self._adopt_session()
+                adopt_session(self.client, self.run_id)
                 if "autoreg.described" not in parent.data.tags:
-                    self._describe(self.run_id, header)
+                    describe(self.client, self.run_id, header)
                 history = self._history(parent)
             else:
                 self.generation = last + 1
-                self.run_id = self._create_parent(header)
-                self._describe(self.run_id, header)
+                self.run_id = create_parent(
+                    self.client, self.experiment_id, header, self.generation, self.common
+                )
+                describe(self.client, self.run_id, header)
                 history = History()
-        self.writer = Writer(self._write)
+        self.runs = TrialRuns(
+            self.client, self.experiment_id, self.run_id, header.name, header.digest, self.generation,
+            header.metric, self.common,
+        )  # fmt: skip
+        self.spool = Spool(self.uri, header.digest, self.run_id)
+        kept = self.spool.read()
+        if kept.damaged:
+            self.cautions.append(
+                f"warning: {kept.damaged} lines of {self.spool.path} cannot be read; what they held is computed again"
+            )
+        self.writer = Writer(self._deliver, self._keep, store_away, self.spool.delivered)
+        for item in merged(history, kept):
+            self.writer.put(item)
+        for number in history.records:
+            self.spool.resolve(number)
+        history.attempts = dict(self.spool.attempts)
         return history
 
     def resume(self) -> None:
@@ -97,83 +111,19 @@ class MlflowLedger:
         with reaching(self.uri):
             self.client.update_run(self.run_id, status="RUNNING")
 
-    def _experiment(self, name: str) -> str:
-        adopted, wanted = os.environ.get("MLFLOW_RUN_ID"), os.environ.get("MLFLOW_EXPERIMENT_ID")
-        if adopted:
-            run = found_or_none(self.client.get_run, adopted)
-            if run is None:
-                raise UsageError(
-                    f"MLFLOW_RUN_ID: the tracking store has no run '{adopted}'; unset it or correct it"
-                )
-            return str(run.info.experiment_id)
-        if wanted:
-            experiment = found_or_none(self.client.get_experiment, wanted)
-            if experiment is None:
-                raise UsageError(
-                    f"MLFLOW_EXPERIMENT_ID: the tracking store has no experiment '{wanted}'; unset it or correct it"
-                )
-            return str(experiment.experiment_id)
-        found = self.client.get_experiment_by_name(name)
-        if found is not None and found.lifecycle_stage != "active":
-            raise StudyError(
-                f"experiment '{name}' was deleted in the tracking store; restore it or rename the study"
-            )
-        if found is None:
-            from mlflow.exceptions import MlflowException
-
-            try:
-                return str(self.client.create_experiment(name))
-            except MlflowException:  # another driver was faster
-                found = self.client.get_experiment_by_name(name)
-                if found is None:
-                    raise
-        return str(found.experiment_id)
-
-    def _create_parent(self, header: StudyHeader) -> str:
-        tags = self._study_tags(header)
-        adopted = os.environ.get("MLFLOW_RUN_ID")
-        if adopted:
-            from mlflow.entities import RunTag
-
-            # In one call: a kill between two tags would leave half a parent.
-            self.client.log_batch(adopted, tags=[RunTag(key, value) for key, value in tags.items()])
-            return adopted
-        run = self.client.create_run(self.experiment_id, tags={**self.common, **tags}, run_name=header.name)
-        return str(run.info.run_id)
-
-    def _study_tags(self, header: StudyHeader) -> dict[str, str]:
-        return {
-            "autoreg.role": "study",
-            "autoreg.study": header.name,
-            "autoreg.digest": header.digest,
-            "autoreg.generation": str(self.generation),
-            "autoreg.metric": header.metric.name,
-            "mlflow.runName": header.name,
-        }
-
-    def _describe(self, run_id: str, header: StudyHeader) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Param
-
-        # Prefixed: under `mlflow run` the entry point's own parameters are already on the run.
-        params = [Param(f"autoreg.{key}", str(value)[:6000]) for key, value in header.params.items()]
-        self.client.log_batch(run_id, params=params)
-        if header.dataset:
-            dataset = Dataset(**header.dataset)
-            self.client.log_inputs(
-                run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
-            )
-        self._upload(run_id, header.files)
-        self.client.set_tag(run_id, "autoreg.described", "true")
-
-    def _adopt_session(self) -> None:
-        """A run that was started for a study which already has its parent links to it."""
-        adopted = os.environ.get("MLFLOW_RUN_ID")
-        if not adopted or adopted == self.run_id:
-            return
-        self.client.set_tag(adopted, "autoreg.role", "session")
-        self.client.set_tag(adopted, "autoreg.session_of", self.run_id)
-        note = f"Continues the study kept in run `{self.run_id}` of this experiment."
-        self.client.set_tag(adopted, "mlflow.note.content", note)
+    def news(self) -> list[str]:
+        """What became of the store since this was last asked, in words."""
+        if self.writer is None or self.spool is None:
+            return []
+        outages, self.writer.outages = self.writer.outages, []
+        cautions, self.cautions = self.cautions, []
+        store = f"the tracking store {redact(self.uri)}"
+        return cautions + [
+            f"{store} is back; what waited is being written"
+            if error is None
+            else f"warning: {store} is away ({first_line(error)}); the search goes on, finished trials wait in {self.spool.path}"
+            for error in outages
+        ]
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -197,79 +147,123 @@ class MlflowLedger:
 
     def predictions(self, record: TrialRecord) -> NDArray[np.float32] | None:
         """Out-of-fold predictions of a finished trial; fetched from its run when they are not in memory."""
-        run_id = record.run_id or self.written.get(record.number, "")
-        if record.result.predictions is not None or not run_id or self.header is None:
+        if record.result.predictions is not None or self.header is None or self.spool is None:
             return record.result.predictions
+        waiting = None if record.run_id else self.spool.trial(record.number)
+        if waiting is not None:
+            return load_predictions(io.BytesIO(waiting[1]), self.header)
+        run_id = record.run_id or self.written.get(record.number, "")
+        return patiently(lambda: self._fetched(run_id), PATIENCE) if run_id else None
+
+    def _fetched(self, run_id: str) -> NDArray[np.float32] | None:
+        if self.header is None:
+            raise RuntimeError("begin() comes first")
         with reaching(self.uri), tempfile.TemporaryDirectory() as folder:
             path = self.client.download_artifacts(run_id, ARTIFACT, folder)
             return load_predictions(Path(path), self.header)
 
     # -- writing -----------------------------------------------------------------------------------------------
 
+    def attempt(self, numbers: Sequence[int]) -> None:
+        """Note that trials are about to be computed."""
+        if self.spool is not None:
+            with suppress(OSError):  # a full disk costs the note, not the study
+                self.spool.attempt(numbers)
+
     def record(self, record: TrialRecord) -> None:
         """Keep a finished trial; returns before it is written."""
-        if self.writer is None:
-            raise RuntimeError("begin() comes first")
-        with reaching(self.uri):
-            self.writer.put(record)
-
-    def _write(self, record: TrialRecord) -> None:
-        """One trial's run: created with all its tags, one batch, one artifact, ended."""
-        if self.header is None:
-            raise RuntimeError("begin() comes first")
-        from mlflow.entities import Metric, Param
-
-        tags = self._trial_tags(record, self.header)
-        started, ended = int(record.started * 1000), int(record.ended * 1000)
-        run = self.client.create_run(
-            self.experiment_id, start_time=started, tags=tags, run_name=run_name(record)
-        )
-        run_id = str(run.info.run_id)
-        metrics = [Metric(k, v, ended, 0) for k, v in trial_metrics(record, self.header.metric).items()]
-        metrics += [Metric(name, v, ended, step) for name, step, v in thinned_curves(record)]
-        params = [Param(k, v) for k, v in trial_params(record).items()]
-        self.client.log_batch(run_id, metrics[:BATCH], params)
-        with tempfile.TemporaryDirectory() as folder:
-            save_arrays(Path(folder) / ARTIFACT, record, self.header)
-            self.client.log_artifact(run_id, str(Path(folder) / ARTIFACT))
-        self.client.set_terminated(run_id, STATUS[record.result.state], ended)
-        self.written[record.number] = run_id
-
-    def _trial_tags(self, record: TrialRecord, header: StudyHeader) -> dict[str, str]:
-        uid = f"{header.digest}.{self.generation}-{record.backend}-{record.number}"
-        tags = {
-            PARENT: self.run_id,
-            "autoreg.study": header.name,
-            "autoreg.trial": str(record.number),
-            "autoreg.backend": record.backend,
-            "autoreg.state": record.result.state.value,
-            "autoreg.uid": uid,
-            "autoreg.asked": json.dumps(dict(record.asked)),
-            "autoreg.record": pack_record(record),
-        }
-        if record.result.reason:
-            tags["autoreg.reason"] = record.result.reason[:500]
-        return {**self.common, **tags}
+        if self.spool is not None:
+            self.spool.resolve(record.number)
+        self._put(Item("trial", record.number, record))
 
     def drop(self, drops: Mapping[str, int]) -> None:
         """Keep which backends were dropped, and when."""
-        with reaching(self.uri):
-            self.client.set_tag(self.run_id, "autoreg.drops", json.dumps(dict(drops)))
+        self._put(Item("drops", value=dict(drops)))
 
     def extend(self, extensions: Sequence[Extension]) -> None:
         """Keep which ranges became wider, and when."""
+        self._put(Item("extensions", value=list(extensions)))
+
+    def _put(self, item: Item) -> None:
+        if self.writer is None:
+            raise RuntimeError("begin() comes first")
         with reaching(self.uri):
-            # Rows, not tables: a tag holds 5,000 characters, and a study may come to some dozens of them.
-            rows = json.dumps([astuple(e) for e in extensions], separators=(",", ":"))
-            self.client.set_tag(self.run_id, "autoreg.extensions", rows)
+            self.writer.put(item)
+
+    def _deliver(self, item: Item) -> None:
+        """Write one thing to the store."""
+        if item.kind == "trial":
+            self._deliver_trial(item)
+        elif item.kind == "drops":
+            self.client.set_tag(self.run_id, "autoreg.drops", json.dumps(item.value))
+        elif item.kind == "extensions":
+            self.client.set_tag(self.run_id, "autoreg.extensions", extension_rows(item.value))
+        else:
+            self.client.set_terminated(self.run_id, item.value)
+
+    def _deliver_trial(self, item: Item) -> None:
+        if self.runs is None or self.spool is None or self.header is None:
+            raise RuntimeError("begin() comes first")
+        record = item.value  # looked at once: another thread may hand it over to the spool
+        if record is None:
+            waiting = self.spool.trial(item.number)
+            if waiting is None:
+                raise RuntimeError(f"trial {item.number} is not in {self.spool.path}")
+            record, arrays = waiting
+        else:
+            arrays = saved_arrays(record, self.header)
+
+        def begun(run_id: str) -> None:
+            item.run_id = run_id
+
+        self.written[item.number] = self.runs.write(record, arrays, item.run_id, begun)
+
+    def _keep(self, item: Item) -> None:
+        """Put a thing into the spool; a trial's arrays leave the memory."""
+        if item.kept or item.kind == "status" or self.spool is None or self.header is None:
+            return
+        try:
+            if item.kind == "trial":
+                self.spool.keep_trial(item.value, saved_arrays(item.value, self.header))
+            elif item.kind == "drops":
+                self.spool.keep_drops(item.value)
+            else:
+                self.spool.keep_extensions(item.value)
+        except OSError as error:
+            raise TrackingUnavailable(
+                f"the tracking store {redact(self.uri)} is away, and {self.spool.path} cannot be written: {error}"
+            ) from error
+        item.kept = True
+        if item.kind == "trial":
+            item.value = None
 
     def flush(self) -> None:
-        """Return when everything is written."""
-        if self.writer is not None:
-            began = time.perf_counter()
+        """Return when everything is written; wait a minute for a store that is away.
+
+        Raises
+        ------
+        TrackingUnavailable
+            It did not come back; what it lacks is in the spool.
+        """
+        if self.writer is None or self.spool is None:
+            return
+        began = time.perf_counter()
+        try:
             with reaching(self.uri):
-                self.writer.flush()
+                if self.writer.flush():
+                    return
+            raise TrackingUnavailable(
+                f"the tracking store {redact(self.uri)} is away ({first_line(self.writer.away)}); "
+                f"{self.waiting} finished trials wait in {self.spool.path}: "
+                "give the same command again when the store is back, and they are written"
+            )
+        finally:
             self.waited += time.perf_counter() - began
+
+    @property
+    def waiting(self) -> int:
+        """Finished trials that are not in the store yet."""
+        return sum(item.kind == "trial" for item in list(self.writer.pending)) if self.writer else 0
 
     def finish(
         self,
@@ -279,14 +273,29 @@ class MlflowLedger:
         files: Mapping[str, str | bytes],
     ) -> None:
         """Write the result on the parent run, end it, and tidy up what a crash or a race has left."""
+        self.flush()
+        now = int(time.time() * 1000)
+        patiently(lambda: self._finish(now, result, metrics, note, files), PATIENCE)
+        self._close()
+        if self.spool is not None:
+            with suppress(OSError):
+                self.spool.remove()
+
+    def _finish(
+        self,
+        now: int,
+        result: dict[str, Any],
+        metrics: Mapping[str, float],
+        note: str,
+        files: Mapping[str, str | bytes],
+    ) -> None:
+        """What ends a study; done twice, it is the same."""
         from mlflow.entities import Metric
 
-        self.flush()
         with reaching(self.uri):
-            now = int(time.time() * 1000)
             finite = [Metric(k, float(v), now, 0) for k, v in metrics.items() if np.isfinite(v)]
             self.client.log_batch(self.run_id, metrics=finite)
-            self._upload(self.run_id, {RESULT: json.dumps(result["report"], indent=1), **files})
+            upload(self.client, self.run_id, {RESULT: json.dumps(result["report"], indent=1), **files})
             self.client.set_tag(self.run_id, "mlflow.note.content", note[:8000])
             self._tidy()
             self.client.set_tag(
@@ -297,35 +306,34 @@ class MlflowLedger:
 
     def _tidy(self) -> None:
         """Delete what is left of trials that a crash cut short, and doubles; runs that are not trials stay."""
-        seen: set[str] = set()
-        for run in sorted(self._children(), key=lambda r: str(r.info.run_id)):
-            if "autoreg.trial" not in run.data.tags:
-                continue
-            uid = run.data.tags.get("autoreg.uid", "")
-            if run.info.status == "RUNNING" or uid in seen:
-                self.client.delete_run(run.info.run_id)
-            else:
-                seen.add(uid)
+        for run, _ in leftovers(self._children()):
+            self.client.delete_run(run.info.run_id)
 
     def settle(self) -> None:
         """Say of a finished study that it is finished, where a crash left its run open."""
+        self.flush()
         with reaching(self.uri):
             if self.client.get_run(self.run_id).info.status != "FINISHED":
                 self.client.set_terminated(self.run_id, "FINISHED")
+        self._close()
 
     def abandon(self, status: str) -> None:
         """Leave an unfinished study in a state that says so; waits no longer than a stopped process may."""
-        if not self.run_id:
+        if not self.run_id or (self.writer is not None and self.writer.closed):
             return
-        with reaching(self.uri):
-            if self.writer is None or self.writer.drain(DRAIN_SECONDS):
-                self.client.set_terminated(self.run_id, status)
+        writer = self.writer or Writer(self._deliver, lambda item: None, store_away)
+        with suppress(Exception):  # what ended the writing has been raised where it was met
+            writer.put(Item("status", value=status))
+        writer.drain(DRAIN_SECONDS if writer.away is None else AWAY_DRAIN_SECONDS)
+        self._close()
 
-    def _upload(self, run_id: str, files: Mapping[str, str | bytes]) -> None:
-        """Write artifacts by path, all in one go."""
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in files.items():
-                path = Path(folder) / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content if isinstance(content, bytes) else content.encode())
-            self.client.log_artifacts(run_id, folder)
+    def _close(self) -> None:
+        """End the writing, in a way that tells the next driver that this one did not die of a trial."""
+        if self.writer is None or self.spool is None:
+            return
+        self.writer.close()
+        with suppress(OSError):
+            self.spool.left()
+            if not self.spool.holds:
+                self.spool.remove()
+            self.spool.close()

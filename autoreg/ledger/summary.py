@@ -29,7 +29,7 @@ def read_summary(study_or_run: str) -> dict[str, Any]:
     """
     client = quiet_client()
     with reaching(str(client.tracking_uri)):
-        parent = _find_parent(client, study_or_run)
+        parent = find_parent(client, study_or_run)
         runs = search_runs(client, [parent.info.experiment_id], f"tags.`{PARENT}` = '{parent.info.run_id}'")
         tags = parent.data.tags
         finished = "autoreg.finished" in tags
@@ -63,7 +63,7 @@ def read_record(study_or_run: str) -> StudyRecord:
     """
     client = quiet_client()
     with reaching(str(client.tracking_uri)), tempfile.TemporaryDirectory() as folder:
-        parent = _find_parent(client, study_or_run)
+        parent = find_parent(client, study_or_run)
         run_id = parent.info.run_id
         if "autoreg.finished" not in parent.data.tags:
             raise StudyError(
@@ -86,7 +86,7 @@ def _row(record: TrialRecord) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _find_parent(client: Any, study_or_run: str) -> Any:
+def find_parent(client: Any, study_or_run: str) -> Any:
     """The run of that id (or the study it belongs to), else the newest generation of the study of that name."""
     run = found_or_none(client.get_run, study_or_run)
     if run is not None:

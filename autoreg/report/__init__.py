@@ -8,7 +8,7 @@ from __future__ import annotations
 from autoreg.record import StudyRecord
 from autoreg.report.card import model_card
 
-__all__ = ["artifacts", "figures", "model_card", "render"]
+__all__ = ["artifacts", "model_card", "render"]
 
 
 def artifacts(record: StudyRecord) -> dict[str, str | bytes]:
@@ -28,10 +28,3 @@ def artifacts(record: StudyRecord) -> dict[str, str | bytes]:
 def render(record: StudyRecord) -> str:
     """The page alone; see ``artifacts``."""
     return str(artifacts(record)["report.html"])
-
-
-def figures(record: StudyRecord) -> dict[str, bytes]:
-    """The figures alone by file name (``"finalists.svg"``); see ``artifacts``."""
-    from autoreg.report.catalogue import drawings
-
-    return {f"{name}.svg": drawing.file() for name, drawing in drawings(record).items()}

@@ -1,0 +1,62 @@
+"""What waits to be written, and what a store and its spool know together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from typing import Any, Literal
+
+from autoreg.ledger.contract import History
+from autoreg.ledger.spool import Contents
+from autoreg.secrets import redact
+from autoreg.trial import Extension
+
+
+@dataclass
+class Item:
+    """One thing to write.
+
+    Attributes
+    ----------
+    kind : {"trial", "drops", "extensions", "status"}
+    number : int
+        Of a trial.
+    value : Any
+        The trial's record, or None where the spool has it; what is written, for the others.
+    kept : bool
+        Whether the spool has it.
+    run_id : str
+        Run that was created for it and is not ended.
+    """
+
+    kind: Literal["trial", "drops", "extensions", "status"]
+    number: int = -1
+    value: Any = None
+    kept: bool = False
+    run_id: str = ""
+
+
+def merged(history: History, kept: Contents) -> list[Item]:
+    """Add to what the store knows what the spool knows; the store's counts. Returns what is to be delivered."""
+    items = [Item("trial", n, kept=True) for n in sorted(kept.trials) if n not in history.records]
+    history.records = {**kept.trials, **history.records}
+    drops = {**kept.drops, **history.drops}
+    if drops != history.drops:
+        items.insert(0, Item("drops", value=drops, kept=True))
+    if len(kept.extensions) > len(history.extensions):
+        items.insert(0, Item("extensions", value=kept.extensions, kept=True))
+        history.extensions = list(kept.extensions)
+    history.drops = drops
+    return items
+
+
+def extension_rows(extensions: Sequence[Extension]) -> str:
+    """Extensions as a tag's text: rows, not tables, for a tag holds 5,000 characters and there may be dozens."""
+    return json.dumps([astuple(e) for e in extensions], separators=(",", ":"))
+
+
+def first_line(error: BaseException | None) -> str:
+    """What an error says, without passwords."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return redact(lines[0])[:200]
