@@ -1,20 +1,17 @@
-"""Real processes: killed drivers, a tracking server over HTTP, a model served over HTTP."""
+"""Real processes: killed drivers, a tracking server over HTTP, a model served over HTTP. More faults: test_faults.py."""
 
 import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
 import pytest
+from fault_servers import Server, answers, free_port, process
 from sklearn.datasets import load_breast_cancer
 
 pytestmark = pytest.mark.slow
@@ -41,49 +38,10 @@ def autoreg(folder, *args, **environment):
     )
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def answers(url, data=None, seconds=120):
-    """Body of the first good answer, asked for until the time is up."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-            with urllib.request.urlopen(request, timeout=10) as response:
-                return response.read()
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
-
-
-@contextmanager
-def process(command, **options):
-    started = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, **options
-    )
-    try:
-        yield started
-    finally:
-        os.killpg(started.pid, signal.SIGKILL)
-        started.wait()
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("server")
-    port = free_port()
-    store = f"sqlite:///{folder}/server.db"
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--port", str(port)]
-    command += ["--host", "127.0.0.1", "--workers", "1", "--artifacts-destination", str(folder / "artifacts")]
-    env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with process(command, cwd=folder, env=env):
-        answers(f"http://127.0.0.1:{port}/health")
-        yield f"http://127.0.0.1:{port}"
+    with Server(tmp_path_factory.mktemp("server")) as running:
+        yield running.store.uri
 
 
 def trial_table(folder):
@@ -178,18 +136,6 @@ def _trials(folder):
         return 0
 
 
-def test_two_drivers_of_one_study_one_runs_the_other_is_busy(tmp_path):
-    (tmp_path / "study.toml").write_text(STUDY.format(trials=400))
-    command = [sys.executable, "-m", "autoreg", "tune", "study.toml", "--quiet"]
-    with process(command, cwd=tmp_path):
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not _trials(tmp_path):
-            time.sleep(0.5)
-        second = autoreg(tmp_path, "tune", "study.toml", "--quiet")
-        assert second.returncode == 75, second.stderr
-        assert "already running" in second.stderr
-
-
 def test_a_study_over_http_and_the_model_served_over_http(tmp_path, server):
     (tmp_path / "study.toml").write_text(STUDY.format(trials=8))
     environment = {"MLFLOW_TRACKING_URI": server, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
@@ -211,17 +157,6 @@ def test_a_study_over_http_and_the_model_served_over_http(tmp_path, server):
     served = pd.DataFrame(served)
     assert list(served["prediction"]) == list(ours["prediction"])
     np.testing.assert_allclose(served["probability_1"], ours["probability_1"], rtol=1e-9)
-
-
-def test_a_server_that_is_not_there_is_said_within_20_seconds(tmp_path):
-    (tmp_path / "study.toml").write_text(STUDY.format(trials=8))
-    began = time.monotonic()
-    done = autoreg(
-        tmp_path, "tune", "study.toml", "--quiet", MLFLOW_TRACKING_URI=f"http://127.0.0.1:{free_port()}"
-    )
-    assert done.returncode == 75, done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert time.monotonic() - began < 40  # imports included; the server itself is given up after 20
 
 
 def test_the_model_loads_with_mlflow_alone_and_without_pickle(tmp_path):

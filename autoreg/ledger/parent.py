@@ -49,7 +49,7 @@ def find_experiment(client: Any, name: str) -> str:
 
 def create_parent(
     client: Any, experiment_id: str, header: StudyHeader, generation: int, common: Mapping[str, str]
-) -> str:
+) -> None:
     """Make the run of a study; a run that MLflow was told to use becomes it."""
     tags = study_tags(header, generation)
     adopted = os.environ.get("MLFLOW_RUN_ID")
@@ -58,9 +58,8 @@ def create_parent(
 
         # In one call: a kill between two tags would leave half a parent.
         client.log_batch(adopted, tags=[RunTag(key, value) for key, value in tags.items()])
-        return adopted
-    run = client.create_run(experiment_id, tags={**common, **tags}, run_name=header.name)
-    return str(run.info.run_id)
+        return
+    client.create_run(experiment_id, tags={**common, **tags}, run_name=header.name)
 
 
 def study_tags(header: StudyHeader, generation: int) -> dict[str, str]:

@@ -69,13 +69,9 @@ class MlflowLedger:
         with reaching(self.uri):
             self.common = source_tags(header.folder)
             self.experiment_id = find_experiment(self.client, header.name)
-            parents = self._runs(
-                f"tags.`autoreg.digest` = '{header.digest}' and tags.`autoreg.role` = 'study'"
-            )
-            parents.sort(key=lambda r: (generation_of(r), r.info.start_time, r.info.run_id))
-            last = generation_of(parents[-1]) if parents else -1
-            if parents and not header.fresh:
-                parent = next(r for r in parents if generation_of(r) == last)
+            last = max(map(generation_of, self._parents(header)), default=-1)
+            if last >= 0 and not header.fresh:
+                parent = self._parent(header, last)
                 self.run_id, self.generation = parent.info.run_id, last
                 adopt_session(self.client, self.run_id)
                 if "autoreg.described" not in parent.data.tags:
@@ -83,9 +79,8 @@ class MlflowLedger:
                 history = self._history(parent)
             else:
                 self.generation = last + 1
-                self.run_id = create_parent(
-                    self.client, self.experiment_id, header, self.generation, self.common
-                )
+                create_parent(self.client, self.experiment_id, header, self.generation, self.common)
+                self.run_id = str(self._parent(header, self.generation).info.run_id)
                 describe(self.client, self.run_id, header)
                 history = History()
         self.runs = TrialRuns(
@@ -105,6 +100,21 @@ class MlflowLedger:
             self.spool.resolve(number)
         history.attempts = dict(self.spool.attempts)
         return history
+
+    def _parents(self, header: StudyHeader) -> list[Any]:
+        return self._runs(f"tags.`autoreg.digest` = '{header.digest}' and tags.`autoreg.role` = 'study'")
+
+    def _parent(self, header: StudyHeader, generation: int) -> Any:
+        """The one run of a generation: the first that was begun in earnest, or the first of all.
+
+        An answer that gets lost makes the client ask for a run twice; what is left of the other one goes.
+        """
+        runs = [r for r in self._parents(header) if generation_of(r) == generation]
+        runs.sort(key=lambda r: ("autoreg.described" not in r.data.tags, r.info.start_time, r.info.run_id))
+        for double in runs[1:]:
+            if "autoreg.described" not in double.data.tags:
+                self.client.delete_run(double.info.run_id)
+        return runs[0]
 
     def resume(self) -> None:
         """Mark the parent run as running again."""
