@@ -217,6 +217,7 @@ class TestSame:
         ):
             pass
 
+    @pytest.mark.full
     def test_whole_studies_with_networks(self, remote):
         search = {"trials": 18, "block": 3, "lookahead": 6, "xgboost": {"rounds": 30}, "keras": {"epochs": 8}}
         data = {"source": "sklearn:load_diabetes", "target": "target"}
@@ -250,6 +251,7 @@ class TestSame:
             ):
                 pass
 
+    @pytest.mark.full
     def test_networks_go_where_the_gpus_are(self, planned, works, tmp_path):
         blocks = [Work((2 * n, 2 * n + 1), "sklearn", works[n].candidates * 2) for n in range(5)]
         with cluster() as made:
@@ -263,6 +265,7 @@ class TestSame:
 
 @pytest.mark.slow
 class TestTrouble:
+    @pytest.mark.full
     def test_workers_killed_ten_times(self, planned, serial, works, tmp_path):
         """Only trials without a result run again."""
         many = [Work((n,), "sklearn", works[n % len(works)].candidates) for n in range(40)]
@@ -294,6 +297,7 @@ class TestTrouble:
         assert table(d for d in done if d is not failed) == table(d for d in serial if d.work.numbers != (3,))
         assert {p.pid for p in spawned(remote.nanny)} == before
 
+    @pytest.mark.full
     def test_a_task_whose_workers_die_four_times_is_failed(self, planned, works, tmp_path):
         with cluster() as made:
             nanny = made.start()
@@ -344,6 +348,7 @@ class TestTrouble:
             ran(made, works[:1])
         assert "worker_backends.py" in str(caught.value.__cause__)
 
+    @pytest.mark.full
     def test_a_worker_that_joins_later_gets_the_problem(self, planned, works, serial):
         said = []
         with cluster() as made:
@@ -401,6 +406,7 @@ class TestCommand:
             words, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
         )
 
+    @pytest.mark.full
     def test_ten_killed_workers_change_no_trial(self, tmp_path):
         whole, killed = tmp_path / "whole", tmp_path / "killed"
         for folder in (whole, killed):
@@ -422,7 +428,9 @@ class TestCommand:
         assert kills == 10, kills
         assert trial_table(whole) == trial_table(killed)
 
-    @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+    @pytest.mark.parametrize(
+        ("signum", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGKILL, -9, marks=pytest.mark.full)]
+    )
     def test_a_stopped_or_killed_driver_leaves_nothing_on_the_cluster(self, tmp_path, remote, signum, code):
         driver = self.started(tmp_path, remote.address, 400)
         try:
@@ -437,6 +445,7 @@ class TestCommand:
         if code == 143:
             wait_for(lambda: not computing(remote.nanny), 10)
 
+    @pytest.mark.full
     def test_without_a_scheduler_it_is_said_at_once_and_with_one_lost_the_study_resumes(self, tmp_path):
         with cluster() as made:
             made.start(count=2)

@@ -337,6 +337,7 @@ class TestCommand:
         found = psutil.Process(driver.pid).children(recursive=True)
         return [p for p in found if p.is_running() and "autoreg.executor.worker" in " ".join(p.cmdline())]
 
+    @pytest.mark.full
     def test_killed_workers_change_no_trial(self, tmp_path):
         whole, killed = tmp_path / "whole", tmp_path / "killed"
         for folder in (whole, killed):
@@ -383,6 +384,7 @@ class TestCommand:
         assert "its worker process died 4 times, the last time by SIGSEGV" in second.stderr
         assert finished(tmp_path) == {n: "failed" if n == 3 else "complete" for n in range(8)}
 
+    @pytest.mark.full
     def test_stopped_the_trials_under_way_are_kept_and_the_next_run_goes_on(self, tmp_path):
         whole = tmp_path / "whole"
         whole.mkdir()

@@ -169,6 +169,7 @@ def test_a_server_killed_in_mid_study_and_back(tmp_path, server, undisturbed):
     same(tmp_path, server.folder, undisturbed)
 
 
+@pytest.mark.full
 def test_a_server_killed_for_good_and_the_same_command_later(tmp_path, server, undisturbed):
     with tuning(tmp_path, server.uri) as running:
         wait_for(lambda: written(server.folder) >= 2)
@@ -254,6 +255,7 @@ class Cutting:
                 far.sendall(data)
 
 
+@pytest.mark.full
 def test_answers_to_runs_create_that_are_lost_leave_one_run_a_trial(tmp_path, server, undisturbed):
     created = [0]
 
@@ -272,6 +274,7 @@ def test_answers_to_runs_create_that_are_lost_leave_one_run_a_trial(tmp_path, se
     same(tmp_path, server.folder, undisturbed)
 
 
+@pytest.mark.full
 def test_a_database_that_another_process_locks_for_30_seconds(tmp_path, migrated_store, undisturbed):
     place = tmp_path / "mlflow.db"
     place.write_bytes(migrated_store.read_bytes())
