@@ -11,6 +11,8 @@ import faults
 
 QUICK = (18, 24)
 """Rows whose short form takes seconds."""
+BRIEF = (3, 4, 5)
+"""Rows whose short form takes half a minute."""
 ALONE = (23,)
 """Rows that time something: not beside other tests."""
 
@@ -33,8 +35,13 @@ def test_quick(row, lab):
     holds(row, lab, True)
 
 
+def marked(row):
+    """Most short forms take a minute and more: they belong to the full run."""
+    return pytest.param(row, marks=() if row in BRIEF else pytest.mark.full)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("row", sorted(set(faults.ROWS) - {*QUICK, *ALONE}))
+@pytest.mark.parametrize("row", [marked(row) for row in sorted(set(faults.ROWS) - {*QUICK, *ALONE})])
 def test_short(row, lab):
     holds(row, lab, True)
 
