@@ -323,10 +323,12 @@ def _durations(store, wall):
     client, wrong = store.client(), []
     experiment = client.get_experiment_by_name("faults").experiment_id
     for run in client.search_runs([experiment]):
+        # The parent run is stamped by the store's own clock, which was turned; one left RUNNING is told of by ``broken``.
+        if "autoreg.trial" not in run.data.tags or run.info.end_time is None:
+            continue
         seconds = run.data.metrics.get("fit_seconds", 0.0)
         lasted = (run.info.end_time - run.info.start_time) / 1000
-        # The parent run is stamped by the store's own clock, which was turned.
-        if "autoreg.trial" in run.data.tags and not (0 <= seconds <= wall and 0 <= lasted <= wall):
+        if not (0 <= seconds <= wall and 0 <= lasted <= wall):
             wrong.append(f"a trial of {seconds:.1f} s that lasted {lasted:.1f} s")
     total = account(store).winner.get("seconds", {})
     return wrong + [f"{name}: {value:.1f} s" for name, value in total.items() if not 0 <= value <= wall]

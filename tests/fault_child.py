@@ -153,6 +153,5 @@ def register_many(folder, uri, who, count, barrier):
 
 
 if __name__ == "__main__":
-    # Under its own name, so that workers find the backends.
-    sys.modules["fault_child"] = sys.modules["__main__"]
-    run(json.loads(Path(sys.argv[1]).read_text()))
+    # By its module's name, under which workers find the backends, too.
+    import_module("fault_child").run(json.loads(Path(sys.argv[1]).read_text()))
