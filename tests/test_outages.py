@@ -188,6 +188,7 @@ def test_a_server_killed_for_good_and_the_same_command_later(tmp_path, server, u
     same(tmp_path, server.folder, undisturbed)
 
 
+@pytest.mark.full
 def test_stopped_while_the_server_is_away_nothing_is_lost_and_reconcile_delivers(
     tmp_path, server, undisturbed
 ):
