@@ -73,7 +73,7 @@ def not_numbers(lab, short):
 def busy_cores(lab, short):
     """Two workers beside two processes that burn both cores, against a quiet serial run with one thread."""
     found, burner = Outcome(times=1), [sys.executable, "-c", "while True: pass"]
-    sizes = ["--rows", "2000", "--trials", "4"] if short else ["--rows", "5000", "--trials", "24"]
+    sizes = ["--part", "workers", *(["--short"] if short else [])]
     quiet = _scaling(sizes, 1)
     burners = [subprocess.Popen(burner) for _ in range(2)]
     try:
