@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from autoreg.backends import Fit, FitJob, get_backend
 from autoreg.data import encode
-from autoreg.drift.compare import plain
+from autoreg.record import plain
 from autoreg.trial import Choice, Encoded, Floats, Fold, Params, Range, Rows, Scalar, Sizes, Table
 
 MOST_ROWS = 20_000
@@ -58,7 +58,8 @@ class Adversarial:
 
     def as_json(self) -> dict[str, Any]:
         """The record as JSON data, unknown numbers as None."""
-        return {"differs": self.differs} | {k: plain(v) for k, v in asdict(self).items()}
+        found: dict[str, Any] = plain({"differs": self.differs, **asdict(self)})
+        return found
 
 
 def adversarial(table: Table, old: Rows, new: Rows, seed: int) -> Adversarial:

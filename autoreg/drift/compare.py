@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.drift.profile import cells, class_words, counted, is_word, named, values_of, words_of
+from autoreg.record import plain
 from autoreg.trial import Floats, Rows, Table
 
 BINS = 10
@@ -94,16 +95,8 @@ class Drift:
 
     def as_json(self) -> dict[str, Any]:
         """The record as JSON data, unknown numbers as None."""
-        return {"verdict": self.verdict} | {k: plain(v) for k, v in asdict(self).items()}
-
-
-def plain(value: Any) -> Any:
-    """The value with None for NaN, and lists for tuples, at any depth."""
-    if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        found: dict[str, Any] = plain({"verdict": self.verdict, **asdict(self)})
+        return found
 
 
 def compare(profile: Mapping[str, Any], table: Table, rows: Rows) -> Drift:

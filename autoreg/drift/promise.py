@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from autoreg.drift.compare import plain
 from autoreg.metrics import Metric
+from autoreg.record import plain
 from autoreg.selection import estimate
 from autoreg.trial import Floats
 
@@ -56,7 +56,8 @@ class Kept:
 
     def as_json(self) -> dict[str, Any]:
         """The record as JSON data, unknown numbers as None."""
-        return {k: plain(v) for k, v in asdict(self).items()}
+        found: dict[str, Any] = plain(asdict(self))
+        return found
 
 
 def degraded(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from autoreg.errors import StudyError
 from autoreg.metrics import Metric
+from autoreg.record import plain
 from autoreg.selection.gains import Contest
 from autoreg.trial import Floats, Rows
 
@@ -70,12 +71,8 @@ class Gate:
 
     def as_json(self) -> dict[str, Any]:
         """The record as JSON data, unknown numbers as None."""
-
-        def known(value: Any) -> Any:
-            return None if isinstance(value, float) and not math.isfinite(value) else value
-
-        found = {k: known(v) for k, v in asdict(self).items()}
-        return found | {"against": {k: known(v) for k, v in self.against.items()}}
+        found: dict[str, Any] = plain(asdict(self))
+        return found
 
 
 def times_used(keys: NDArray[np.uint64], former: Sequence[NDArray[np.uint64]]) -> Rows:
