@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from autoreg.cli.options import json_option, print_record
+from autoreg.cli.options import json_option, print_record, study_name
 from autoreg.console import words_only
 from autoreg.errors import UsageError
 from autoreg.quiet import quiet_libraries
@@ -35,13 +35,9 @@ def show(study: str, top: int, json: str | None) -> None:
     """
     quiet_libraries()
     with words_only():
-        if study.endswith(".toml"):
-            from autoreg.spec import load_study
-
-            study = load_study(study).name
         from autoreg.ledger import read_summary
 
-        record = read_summary(study)
+        record = read_summary(study_name(study))
     print_record(redact(describe_summary(record, top, where_to_look(record))), record, json)
 
 

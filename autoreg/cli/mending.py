@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from autoreg.cli.options import json_option, print_record
+from autoreg.cli.options import json_option, print_record, study_name
 from autoreg.console import words_only
 from autoreg.quiet import quiet_libraries
 from autoreg.secrets import redact
@@ -25,13 +25,9 @@ def reconcile(study: str, dry_run: bool, json: str | None) -> None:
     """
     quiet_libraries()
     with words_only():
-        if study.endswith(".toml"):
-            from autoreg.spec import load_study
-
-            study = load_study(study).name
         from autoreg.ledger.reconcile import reconcile as put_in_order
 
-        said = put_in_order(study, dry_run)
+        said = put_in_order(study_name(study), dry_run)
     lines = [*said.done, *(f"note: {line}" for line in said.found)] or ["nothing to do"]
     status = "planned" if dry_run and said.done else "reconciled" if said.done else "clean"
     print_record(redact("\n".join(lines)), {"status": status, **asdict(said)}, json)

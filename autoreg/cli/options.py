@@ -120,6 +120,15 @@ def given_study(path: str | Study, data: str | None, search: dict[str, Any]) -> 
         raise UsageError(str(error)) from None  # the file itself was fine
 
 
+def study_name(given: str) -> str:
+    """What a study is looked up by: the name in a study file, else what was given."""
+    if not given.endswith(".toml"):
+        return given
+    from autoreg.spec import load_study
+
+    return load_study(given).name
+
+
 def _from_here(source: str | None) -> str | None:
     """A relative path on the command line starts in the current folder, not in the study file's."""
     if source is None or re.match(r"[A-Za-z][\w+.-]+:", source):
