@@ -40,14 +40,6 @@ def study_header(planned: StudyPlan, fresh: bool, tags: Mapping[str, str] = NO_T
         "schema": json.dumps(schema)[:60_000],
         "profile": json.dumps({"num_rows": len(table.target), "num_elements": table.features.size}),
     }
-    files: dict[str, str | bytes] = {
-        "environment.json": json.dumps(environment(), indent=1),
-        "study.json": redact(_study_text(study)),
-        "split.json": json.dumps(dict(planned.split.rule), default=str),
-        **_handed_on(planned),
-    }
-    if study.text:
-        files["study.toml"] = redact(study.text)
     return StudyHeader(
         study.name,
         planned.digest,
@@ -55,12 +47,25 @@ def study_header(planned: StudyPlan, fresh: bool, tags: Mapping[str, str] = NO_T
         planned.problem.kept_rows(),
         shape,
         params,
-        files,
+        lambda: _files(planned),
         dataset,
         fresh,
         str(study.folder),
         tags,
     )
+
+
+def _files(planned: StudyPlan) -> dict[str, str | bytes]:
+    """Artifacts of the study's run by name."""
+    files: dict[str, str | bytes] = {
+        "environment.json": json.dumps(environment(), indent=1),
+        "study.json": redact(_study_text(planned.study)),
+        "split.json": json.dumps(dict(planned.split.rule), default=str),
+        **_handed_on(planned),
+    }
+    if planned.study.text:
+        files["study.toml"] = redact(planned.study.text)
+    return files
 
 
 def _handed_on(planned: StudyPlan) -> dict[str, str | bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -28,8 +28,8 @@ class StudyHeader:
         Shape of a trial's predictions over the table.
     params : mapping
         Settings shown on the parent run.
-    files : mapping of str to str or bytes
-        Artifacts by name.
+    files : callable
+        Gives the artifacts by name; asked when a run is described, not when a study goes on.
     dataset : mapping of str to str
         ``name``, ``digest``, ``source``, ``source_type``, ``schema``, ``profile`` of the data.
     fresh : bool
@@ -46,7 +46,7 @@ class StudyHeader:
     kept: NDArray[np.int64]
     shape: tuple[int, ...]
     params: Mapping[str, Any] = field(default_factory=dict)
-    files: Mapping[str, str | bytes] = field(default_factory=dict)
+    files: Callable[[], Mapping[str, str | bytes]] = dict
     dataset: Mapping[str, str] = field(default_factory=dict)
     fresh: bool = False
     folder: str = ""

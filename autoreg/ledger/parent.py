@@ -85,7 +85,7 @@ def describe(client: Any, run_id: str, header: StudyHeader) -> None:
     if header.dataset:
         dataset = Dataset(**header.dataset)
         client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
-    upload(client, run_id, header.files)
+    upload(client, run_id, header.files())
     client.set_tag(run_id, "autoreg.described", "true")
 
 

@@ -69,9 +69,10 @@ class MlflowLedger:
         with reaching(self.uri):
             self.common = source_tags(header.folder)
             self.experiment_id = find_experiment(self.client, header.name)
-            last = max(map(generation_of, self._parents(header)), default=-1)
-            if last >= 0 and not header.fresh:
-                parent = self._parent(header, last)
+            known = self._parents(header)
+            last = max(map(generation_of, known), default=-1)
+            if known and not header.fresh:
+                parent = self._parent(known, last)
                 self.run_id, self.generation = parent.info.run_id, last
                 adopt_session(self.client, self.run_id)
                 if "autoreg.described" not in parent.data.tags:
@@ -80,7 +81,7 @@ class MlflowLedger:
             else:
                 self.generation = last + 1
                 create_parent(self.client, self.experiment_id, header, self.generation, self.common)
-                self.run_id = str(self._parent(header, self.generation).info.run_id)
+                self.run_id = str(self._parent(self._parents(header), self.generation).info.run_id)
                 describe(self.client, self.run_id, header)
                 history = History()
         self.runs = TrialRuns(
@@ -104,12 +105,12 @@ class MlflowLedger:
     def _parents(self, header: StudyHeader) -> list[Any]:
         return self._runs(f"tags.`autoreg.digest` = '{header.digest}' and tags.`autoreg.role` = 'study'")
 
-    def _parent(self, header: StudyHeader, generation: int) -> Any:
+    def _parent(self, parents: Sequence[Any], generation: int) -> Any:
         """The one run of a generation: the first that was begun in earnest, or the first of all.
 
         An answer that gets lost makes the client ask for a run twice; what is left of the other one goes.
         """
-        runs = [r for r in self._parents(header) if generation_of(r) == generation]
+        runs = [r for r in parents if generation_of(r) == generation]
         runs.sort(key=lambda r: ("autoreg.described" not in r.data.tags, r.info.start_time, r.info.run_id))
         for double in runs[1:]:
             if "autoreg.described" not in double.data.tags:
