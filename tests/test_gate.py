@@ -6,7 +6,7 @@ from scipy.stats import norm, t
 
 from autoreg.errors import StudyError
 from autoreg.metrics import METRICS
-from autoreg.selection.gate import gate, times_used
+from autoreg.selection.gate import gate
 
 LOSS = METRICS["log_loss"]
 
@@ -178,12 +178,6 @@ def test_unused_rows_decide_alone_when_there_are_enough():
     assert few.unused == pytest.approx(1 / 6)
     one_class = gate(LOSS, np.where(used == 0, 0, y), old, new, draws=300, used=used)
     assert one_class.rows == 600
-
-
-def test_times_used_counts_gates():
-    keys = np.array([1, 2, 3], np.uint64)
-    former = [np.array([1, 2], np.uint64), np.array([2, 9], np.uint64)]
-    assert times_used(keys, former).tolist() == [1, 2, 0]
 
 
 def test_the_reason_reads_as_a_sentence():

@@ -174,6 +174,8 @@ def test_a_study_is_read_from_the_registry_alone(store, tmp_path, monkeypatch, c
 def test_looks_are_counted_by_row():
     looks = Looks.read(Looks().more(np.array([5, 3, 3], np.uint64)).more(np.array([3, 9], np.uint64)).saved())
     assert looks.of(np.array([3, 5, 9, 4], np.uint64)).tolist() == [2, 1, 1, 0]
+    two = Looks().more(np.array([1, 2], np.uint64)).more(np.array([2, 9], np.uint64))
+    assert two.of(np.array([1, 2, 3], np.uint64)).tolist() == [1, 2, 0]
     assert Looks.read(None).of(np.array([3], np.uint64)).tolist() == [0]
 
 

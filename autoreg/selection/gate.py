@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -75,14 +75,6 @@ class Gate:
         return found
 
 
-def times_used(keys: NDArray[np.uint64], former: Sequence[NDArray[np.uint64]]) -> Rows:
-    """How many former gates looked at every row (n,): ``keys`` of these rows, and those of each former gate."""
-    used = np.zeros(len(keys), np.int64)
-    for seen in former:
-        used += np.isin(keys, seen)
-    return used
-
-
 def gate(
     metric: Metric,
     truth: Array,
@@ -121,7 +113,7 @@ def gate(
     earlier : mapping of str to ndarray, optional
         Predictions of former champions, by their names; ``non_inferior`` asks the best of them on these rows.
     used : ndarray of int, shape (n,), optional
-        ``times_used`` of every row.
+        How many gates have looked at every row before.
 
     Raises
     ------
