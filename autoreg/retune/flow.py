@@ -114,7 +114,8 @@ class _Retune:
         planned = plan(self.study, self.data, self.champion.prior if self.champion else NO_PRIOR)
         key = key or default_key(self.study, planned.table.fingerprint)
         self.begun = run_of_key(self.study.model, key)
-        if self.begun is not None:
+        self.done = self.begun is not None and "autoreg.retuned" in self.begun[1]
+        if self.begun is not None and not self.done:
             kept = read_files(self.begun[0], (PRIOR,)).get(PRIOR)
             prior = NO_PRIOR if kept is None else Prior(**json.loads(kept))
             planned = plan(self.study, self.data, prior)
@@ -122,7 +123,7 @@ class _Retune:
 
     def go(self) -> RetuneResult:
         """Skip, keep, or tune and judge."""
-        if self.begun is not None and "autoreg.retuned" in self.begun[1]:
+        if self.begun is not None and self.done:
             self.watch.say(f"the retune '{self.key}' is done already; give another --key for a new one")
             return RetuneResult("skipped", json.loads(read_files(self.begun[0], (REPORT,))[REPORT]))
         if self.champion is None:
