@@ -74,7 +74,7 @@ class Problem:
         """What a backend may know of the data."""
         first = self.folds(encoding)[0]
         rows = int(np.median([len(f.train) for f in self.split.folds]))
-        return Sizes(self.table.task, rows, first.train.X.shape[1], self.table.n_classes)
+        return Sizes(self.table.task, rows, first.train.X.shape[1], self.table.n_classes, self.table.image)
 
     def kept_rows(self) -> NDArray[np.int64]:
         """The search rows whose predictions are kept: all, or a fixed sample when they would pass 4 MB."""

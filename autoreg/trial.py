@@ -63,6 +63,8 @@ class Table:
         Hash of the content, 16 hex digits.
     notes : tuple of str
         What was decided while loading, in words for the user.
+    image : tuple of int, or None
+        Every row is an image: the features in order, reshaped to (..., channels). Two numbers are a series, four a volume.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Table:
     time: NDArray[Any] | None = None
     id: NDArray[Any] | None = None
     notes: tuple[str, ...] = ()
+    image: tuple[int, ...] | None = None
 
     @property
     def n_classes(self) -> int:
@@ -146,6 +149,8 @@ class Encoded:
     task : Task
     n_classes : int
         0 for regression.
+    image : tuple of int, or None
+        As in ``Table``: how the columns of ``X`` reshape.
     """
 
     train: Part
@@ -155,6 +160,7 @@ class Encoded:
     levels: tuple[int, ...]
     task: Task
     n_classes: int
+    image: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -304,12 +310,15 @@ class Sizes:
         Encoded columns.
     n_classes : int
         0 for regression.
+    image : tuple of int, or None
+        As in ``Table``.
     """
 
     task: Task
     rows: int
     columns: int
     n_classes: int
+    image: tuple[int, ...] | None = None
 
     @property
     def outputs(self) -> int:

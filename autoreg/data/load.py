@@ -82,7 +82,17 @@ def load_table(spec: DataSpec, name: str, folder: Path, frame: pd.DataFrame | No
         {"target": target, "classes": np.array(list(map(str, classes))), **aside}, features, kinds
     )
     return Table(
-        name, source, features, kinds, target, task, classes, mark, notes=tuple(notes + found), **aside
+        name,
+        source,
+        features,
+        kinds,
+        target,
+        task,
+        classes,
+        mark,
+        notes=tuple(notes + found),
+        image=None,
+        **aside,
     )
 
 

@@ -212,5 +212,6 @@ def encode(
         levels=tuple(preprocessor.state["levels"]),
         task=table.task,
         n_classes=table.n_classes,
+        image=table.image,
     )
     return encoded, preprocessor
