@@ -65,6 +65,12 @@ def thinned(trials: Sequence[FrozenTrial]) -> list[FrozenTrial] | None:
     return [t for t in trials if t.number in kept or not t.state.is_finished()]
 
 
+def still_open(trials: Sequence[FrozenTrial]) -> list[FrozenTrial] | None:
+    """Trials that are not told yet, all that a random sampler needs; None while the others are few enough."""
+    kept = [t for t in trials if not t.state.is_finished()]
+    return kept if len(trials) - len(kept) > SLACK else None
+
+
 def _rank(trial: FrozenTrial) -> tuple[bool, int, float]:
     """As TPE ranks: complete trials by their loss, then pruned ones, those that came far first."""
     if trial.state == TrialState.COMPLETE:

@@ -306,9 +306,10 @@ class Proposer:
 
     def _thin(self) -> None:
         """Go on in a new study without the trials that the sampler can do without; the cost of an ask stays bounded."""
-        from autoreg.sampler import thinned
+        from autoreg.sampler import still_open, thinned
 
-        kept = thinned(self.study.get_trials(deepcopy=False))
+        need = still_open if self.sampler == "random" else thinned
+        kept = need(self.study.get_trials(deepcopy=False))
         if kept is not None:
             self._rebuild(kept, dict)
 

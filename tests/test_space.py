@@ -209,9 +209,9 @@ def bowl(asked):
     return sum(float(v) ** 2 for v in asked.params.values() if not isinstance(v, str | bool))
 
 
-def proposals(trials, kept=None, seed=0):
+def proposals(trials, kept=None, seed=0, sampler="tpe"):
     """Coded proposals of a small study with a lookahead of 3, and the proposer."""
-    proposer = Proposer(space(), "tpe", seed, "xgboost")
+    proposer = Proposer(space(), sampler, seed, "xgboost")
     asked = []
     for n in range(trials):
         asked.append(proposer.ask(n, kept[n] if kept and n < len(kept) else None))
@@ -254,6 +254,17 @@ def test_a_long_study_keeps_its_best_and_its_latest_trials(monkeypatch):
     assert {*sorted(first)[:2]} <= {t.value for t in trials}
     assert proposer.study.best_value <= min(first)
     assert scored[-1].params == few[-4]
+
+
+def test_a_random_search_keeps_no_finished_trials_and_proposes_the_same(monkeypatch):
+    from autoreg import sampler
+
+    whole, everything = proposals(60, sampler="random")
+    monkeypatch.setattr(sampler, "SLACK", 10)
+    lean, proposer = proposals(60, sampler="random")
+    assert lean == whole
+    assert len(everything.study.get_trials()) == 59
+    assert len(proposer.study.get_trials()) <= 15
 
 
 def test_a_thinned_study_is_the_same_when_it_is_replayed(monkeypatch):

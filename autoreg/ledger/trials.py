@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,10 @@ class TrialRuns:
         """
         from mlflow.entities import Metric as Point
         from mlflow.entities import Param
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         run_id, ended = begun, int(record.ended * 1000)
+        keep_file: Callable[[str], Any] = partial(self.client.log_artifact, begun)
         if not run_id:
             run = self.client.create_run(
                 self.experiment_id,
@@ -83,6 +86,8 @@ class TrialRuns:
             run_id = str(run.info.run_id)
             if on_begun is not None:
                 on_begun(run_id)
+            # The client would ask the store where the new run's artifacts go.
+            keep_file = get_artifact_repository(run.info.artifact_uri, self.client.tracking_uri).log_artifact
         # Written twice, a metric of the same time and step is one metric.
         metrics = [Point(k, v, ended, 0) for k, v in trial_metrics(record, self.metric).items()]
         metrics += [Point(name, v, ended, step) for name, step, v in thinned_curves(record)]
@@ -90,7 +95,7 @@ class TrialRuns:
         self.client.log_batch(run_id, metrics[:BATCH], params)
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / ARTIFACT).write_bytes(arrays)
-            self.client.log_artifact(run_id, str(Path(folder) / ARTIFACT))
+            keep_file(str(Path(folder) / ARTIFACT))
         self.client.set_terminated(run_id, STATUS[record.result.state], ended)
         return run_id
 
