@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
 
 class AutoregModel(PythonModel):
-    """Predicts from raw rows: ``prediction``, and ``probability_<class>`` for every class."""
+    """Predicts from raw rows or images: ``prediction``, and ``probability_<class>`` for every class."""
 
     def load_context(self, context: Any) -> None:
         """Load the package with the serving code that was stored with it."""
@@ -38,8 +39,10 @@ class AutoregModel(PythonModel):
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Predict a frame of raw rows; columns may come in any order."""
-        predicted: pd.DataFrame = self.package.predict(pd.DataFrame(model_input))
+        """Predict a frame of raw rows, columns in any order; of images also an array (n, *image) or (n, pixels)."""
+        images = isinstance(model_input, np.ndarray) and self.package.image is not None
+        rows = model_input if images else pd.DataFrame(model_input)
+        predicted: pd.DataFrame = self.package.predict(rows)
         return predicted
 
 

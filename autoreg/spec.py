@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from autoreg.errors import StudyError, did_you_mean
-from autoreg.spec_parts import Duration, Names, RangeSpec, Section, SpaceSpec
+from autoreg.spec_parts import Duration, Names, RangeSpec, Section, Shape, SpaceSpec
 from autoreg.trial import Dimension, Scalar
 
 WHEN = ("always", "new_rows", "drift", "degraded", "age")
@@ -31,7 +31,7 @@ class DataSpec(Section):
 
     source: str = Field(
         min_length=1,
-        description="path or URL of a CSV or Parquet file, `sklearn:NAME?args`, `openml:NAME-or-id`, or an SQLAlchemy URL (with `query`)",
+        description="path or URL of a CSV or Parquet file, `sklearn:NAME?args`, `openml:NAME-or-id`, or an SQLAlchemy URL (with `query`); for images also an `.npz` file, an IDX file, or a folder with one sub-folder a class",
     )
     target: str = Field(min_length=1, description="column to predict")
     query: str | None = Field(None, description="SQL query, for an SQL source")
@@ -49,6 +49,10 @@ class DataSpec(Section):
     )
     weight: str | None = Field(None, description="column of non-negative sample weights; not a feature")
     drop: Names = Field((), description="columns to leave out")
+    image: Shape | None = Field(
+        None,
+        description="every row is an image: its shape, channels last, such as `[28, 28, 1]`; the features in file order are its pixels. Two numbers are a series, four a volume; known without this key for `.npz`, IDX and folders of images",
+    )
 
 
 class SplitSpec(Section):

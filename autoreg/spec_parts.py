@@ -1,4 +1,4 @@
-"""What the sections of a study file are made of: durations, lists of names, search dimensions."""
+"""What the sections of a study file are made of: durations, lists of names, shapes of images, search dimensions."""
 
 from __future__ import annotations
 
@@ -38,6 +38,19 @@ def _tuple(value: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
+
+
+def _shape(value: Any) -> Any:
+    given = value if isinstance(value, list | tuple) else []
+    whole = all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in given)
+    if not 2 <= len(given) <= 4 or not whole:
+        raise ValueError(
+            f"expected 2 to 4 whole numbers above 0, channels last, such as [28, 28, 1], found {value!r:.80}"
+        )
+    return tuple(given)
+
+
+Shape = Annotated[tuple[int, ...], BeforeValidator(_shape)]
 
 
 class Section(BaseModel):

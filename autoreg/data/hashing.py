@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from autoreg.serving import numbers, parse, spelled, texts
 
+CELLS = 100_000
+"""Numbers hashed at a time: as many as the processor keeps near."""
 Array = NDArray[Any]
 Hashes = NDArray[np.uint64]
 
@@ -55,9 +57,12 @@ def row_hashes(frame: Any, kinds: Mapping[str, str], columns: Sequence[str]) -> 
     """
     total = np.zeros(len(frame), np.uint64)
     salts = dict(zip(columns, digests(columns), strict=True))
-    plain = [n for n in columns if getattr(frame[n].dtype, "kind", "O") in "biuf"]
-    for name, values in zip(plain, numbers(frame, plain, {}).T, strict=True):
-        total += mix(bits(values) ^ salts[name])
+    dtypes = dict(zip(frame.columns, frame.dtypes, strict=True))
+    plain = [n for n in columns if getattr(dtypes[n], "kind", "O") in "biuf"]
+    step = max(1, CELLS // max(1, len(frame)))
+    for part in (plain[i : i + step] for i in range(0, len(plain), step)):
+        salt = np.array([salts[name] for name in part])[:, None]
+        total += mix(bits(numbers(frame, part, {}).T) ^ salt).sum(axis=0, dtype=np.uint64)
     for name in set(columns) - set(plain):
         total += mix(_values(frame[name], kinds.get(name, "category")) ^ salts[name])
     return total

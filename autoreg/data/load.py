@@ -14,6 +14,7 @@ from autoreg.data.files import check_names
 from autoreg.data.hashing import fingerprint, row_hashes
 from autoreg.data.kinds import as_moments, clean_features
 from autoreg.data.leaks import leak_notes
+from autoreg.data.pixels import image_fingerprint, pixel_features, pixel_leaks
 from autoreg.data.sources import read_source
 from autoreg.data.target import read_target
 from autoreg.errors import DataError, did_you_mean
@@ -50,9 +51,9 @@ def load_table(spec: DataSpec, name: str, folder: Path, frame: pd.DataFrame | No
     DataError
         One line: which option or column, expected, found, what to do.
     """
-    source, notes = redact(spec.source), list[str]()
+    source, notes, image = redact(spec.source), list[str](), spec.image
     if frame is None:
-        frame, source, notes = read_source(spec, Path(folder))
+        frame, source, notes, image = read_source(spec, Path(folder))
         unordered = spec.query and not re.search(r"\border\s+by\b", spec.query, re.IGNORECASE)
         frame = _in_order(_with_names(frame), notes) if unordered else frame
     frame = _with_names(frame)
@@ -66,21 +67,22 @@ def load_table(spec: DataSpec, name: str, folder: Path, frame: pd.DataFrame | No
         raise DataError(
             "data.source: no feature is left; the table needs columns besides the target and data.drop"
         )
-    features, kinds, found = clean_features(frame[kept])
+    features, kinds, found = pixel_features(frame[kept], image) if image else clean_features(frame[kept])
     aside = {
         "weight": _weights(frame[spec.weight]) if spec.weight else None,
         "group": _keys(frame[spec.group], "group") if spec.group else None,
         "time": _times(frame[spec.time]) if spec.time else None,
         "id": _keys(frame[spec.id], "id") if spec.id else None,
     }
-    found += leak_notes(features, kinds, target, len(classes))
+    found += (pixel_leaks if image else leak_notes)(features, kinds, target, len(classes))
     if aside["id"] is not None and len(pd.unique(aside["id"])) < len(target):
         found.append(
             f"column {spec.id!r}: some keys occur more than once; such rows share a side of the holdout"
         )
-    mark = fingerprint(
-        {"target": target, "classes": np.array(list(map(str, classes))), **aside}, features, kinds
-    )
+    beside = {"target": target, "classes": np.array(list(map(str, classes))), **aside}
+    if image:
+        beside["image"] = np.frombuffer(image_fingerprint(features, image), np.uint8)
+    mark = fingerprint(beside, features, {} if image else kinds)
     return Table(
         name,
         source,
@@ -91,7 +93,7 @@ def load_table(spec: DataSpec, name: str, folder: Path, frame: pd.DataFrame | No
         classes,
         mark,
         notes=tuple(notes + found),
-        image=None,
+        image=image,
         **aside,
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autoreg.data.pixels import scale_of
 from autoreg.serving import TRUTH, Preprocessor, calendar, parse, spelled, texts
 from autoreg.trial import Encoded, Encoding, Floats, Fold, Part, Rows, Table
 
@@ -26,7 +27,8 @@ def fit_preprocessor(table: Table, rows: Rows, encoding: Encoding) -> Preprocess
     month, weekday and hour as points on a circle where these vary; categories become one column a level. Tree:
     numbers stay raw with NaN, categories become codes. In both, levels rarer than .5 % of the rows (at least 2)
     or beyond the 60 most frequent share one rare level, which also takes unseen ones; text becomes a signed
-    hashed bag of words of length 1 (64 columns).
+    hashed bag of words of length 1 (64 columns). Images, in both: every pixel in its place, scaled by one rule for
+    the whole image so that the range of the rows, or 0 to 255 for bytes, becomes 0 to 1.
 
     Parameters
     ----------
@@ -40,6 +42,8 @@ def fit_preprocessor(table: Table, rows: Rows, encoding: Encoding) -> Preprocess
     Preprocessor
         Its ``state`` is JSON data with, besides, ``columns`` (names) and ``levels`` (as in ``Encoded``).
     """
+    if table.image:
+        return _fit_image(table, rows, encoding)
     names: dict[str, list[str]] = {kind: [] for kind in ("numeric", "boolean", "category", "date", "text")}
     for name, kind in table.kinds.items():
         names[kind].append(name)
@@ -60,6 +64,14 @@ def fit_preprocessor(table: Table, rows: Rows, encoding: Encoding) -> Preprocess
     if not state["columns"]:  # words that are one level in these rows; a matrix needs a column all the same
         state["category"][0]["skip"] = 0
         state["columns"], state["levels"] = _columns(state)
+    return Preprocessor(state)
+
+
+def _fit_image(table: Table, rows: Rows, encoding: Encoding) -> Preprocessor:
+    low, high = scale_of(table.features.iloc[rows])
+    names = list(table.kinds)
+    state = {"dense": encoding == "dense", "image": list(table.image or ()), "numeric": names}
+    state |= {"low": low, "high": high, "columns": names, "levels": [0] * len(names)}
     return Preprocessor(state)
 
 

@@ -7,12 +7,13 @@ import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import pandas as pd
 
 from autoreg.data.files import download, parse_table, read_file
+from autoreg.data.images import form_of, read_images
 from autoreg.errors import DataError, did_you_mean
 from autoreg.secrets import redact, scrub
 from autoreg.spec import DataSpec
@@ -27,7 +28,28 @@ NOT_TABLES = {
 }
 
 
-def read_source(spec: DataSpec, folder: Path) -> tuple[pd.DataFrame, str, list[str]]:
+class Source(NamedTuple):
+    """What was read.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        As read.
+    source : str
+        Where it came from, without any password.
+    notes : list of str
+        What was decided while reading.
+    image : tuple of int, or None
+        Shape of the images whose pixels the features are.
+    """
+
+    frame: pd.DataFrame
+    source: str
+    notes: list[str]
+    image: tuple[int, ...] | None
+
+
+def read_source(spec: DataSpec, folder: Path) -> Source:
     """Read the table a study names.
 
     Parameters
@@ -35,15 +57,6 @@ def read_source(spec: DataSpec, folder: Path) -> tuple[pd.DataFrame, str, list[s
     spec : DataSpec
     folder : Path
         Relative paths start here.
-
-    Returns
-    -------
-    frame : pandas.DataFrame
-        As read.
-    source : str
-        Where it came from, without any password.
-    notes : list of str
-        What was decided while reading.
 
     Raises
     ------
@@ -62,13 +75,16 @@ def read_source(spec: DataSpec, folder: Path) -> tuple[pd.DataFrame, str, list[s
     if sql:
         from autoreg.data.sql import read_sql
 
-        return read_sql(source, spec.query, folder), shown, []
+        return Source(read_sql(source, spec.query, folder), shown, [], spec.image)
     if scheme in ("sklearn", "openml"):
         read = from_sklearn if scheme == "sklearn" else from_openml
-        return read(source.partition(":")[2], spec.target), source, []
+        return Source(read(source.partition(":")[2], spec.target), source, [], spec.image)
+    if form_of(source, folder):
+        found = read_images(source, folder, spec.image)
+        return Source(found.frame(spec.target), shown, found.notes, found.shape)
     content = download(source, shown) if scheme in ("http", "https") else read_file(source, folder)
     frame, notes = parse_table(content, shown, tuple(name for name in (spec.id, spec.group) if name))
-    return frame, shown, notes
+    return Source(frame, shown, notes, spec.image)
 
 
 def from_sklearn(text: str, target: str) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from .encoding import (
     text_of,
     texts,
 )
+from .images import block_of, pixel_names, pixels, spelled_shape
 from .members import (
     MEMBERS,
     BoosterMember,
@@ -31,6 +32,6 @@ from .package import FORMAT, Chain, Package, sharpened, shifted
 
 __all__ = [
     "FORMAT", "MEMBERS", "NUMBER", "TRUTH", "BoosterMember", "Chain", "LinearMember", "Member", "NetworkMember", "Package",
-    "Preprocessor", "booster_matrix", "calendar", "hashed", "numbers", "parse", "sharpened", "shifted", "sigmoid",
-    "softmax", "spelled", "text_of", "texts", "two_columns",
+    "Preprocessor", "block_of", "booster_matrix", "calendar", "hashed", "numbers", "parse", "pixel_names", "pixels",
+    "sharpened", "shifted", "sigmoid", "softmax", "spelled", "spelled_shape", "text_of", "texts", "two_columns",
 ]  # fmt: skip

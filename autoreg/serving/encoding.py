@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .images import pixels, scaled
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -120,9 +122,16 @@ class Preprocessor:
     def __init__(self, state: dict[str, Any]) -> None:
         self.state = state
 
-    def transform(self, frame: pd.DataFrame) -> NDArray[np.float32]:
-        """Encode raw rows to float32 (n, encoded columns); ValueError names a text that is no number or date."""
-        s, raw = self.state, self.raw(frame)
+    def transform(self, frame: pd.DataFrame | Matrix) -> NDArray[np.float32]:
+        """Encode raw rows to float32 (n, encoded columns); ValueError names a text that is no number or date.
+
+        Images may come as a block of pixels (n, pixels) as well.
+        """
+        s = self.state
+        if "image" in s:
+            block = frame if isinstance(frame, np.ndarray) else pixels(frame, s["numeric"])
+            return scaled(block, s["low"], s["high"])
+        raw = self.raw(frame)
         blocks = [np.clip(raw, -3e38, 3e38)]  # float32 has no more
         if s["dense"]:
             holes = np.isnan(raw)

@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .encoding import Preprocessor
+from .images import block_of, pixel_names, pixels
 from .members import MEMBERS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 2
+IMAGES = 3
+"""Format of packages over images, which code that knows only ``FORMAT`` would take for tables."""
 TINY = 1e-15
 Matrix = NDArray[Any]
 Chain = tuple[Preprocessor, Any, float]
@@ -56,6 +59,8 @@ class Package:
         What the logits of the mean probabilities are divided by.
     threshold : float
         Two classes: the second is the label above this probability.
+    image : tuple of int, or None
+        The columns are the pixels of images of this shape, channels last, in C order.
     """
 
     def __init__(
@@ -66,32 +71,51 @@ class Package:
         columns: Sequence[str],
         temperature: float = 1.0,
         threshold: float = 0.5,
+        image: Sequence[int] | None = None,
     ) -> None:
         self.members, self.task, self.classes, self.columns = members, task, tuple(classes), list(columns)
         self.temperature, self.threshold = temperature, threshold
+        self.image = tuple(image) if image else None
 
-    def predict_raw(self, frame: pd.DataFrame) -> Matrix:
+    @property
+    def tensor(self) -> bool:
+        """Whether the images it was made from were no table: columns without names of their own."""
+        return self.image is not None and self.columns == pixel_names(self.image)
+
+    def predict_raw(self, frame: pd.DataFrame | Matrix) -> Matrix:
         """Class probabilities (n, K), or values (n,), for raw rows; columns may come in any order, their names as text.
+
+        Images may come as an array (n, *image) or flat (n, pixels) with their raw values, too.
 
         Raises
         ------
         ValueError
-            A feature column is missing or occurs twice; the message names it.
+            A feature column is missing or occurs twice, and the message names it; or images of another shape.
         """
+        rows = self._block(frame) if isinstance(frame, np.ndarray) else self._table(frame)
+        if not len(rows):
+            return np.empty((0, len(self.classes)) if self.classes else 0)
+        total = self._mean(rows)
+        if self.temperature != 1.0 and self.task != "regression":
+            total = sharpened(total, self.temperature)
+        return total
+
+    def _block(self, images: Matrix) -> Matrix:
+        if self.image is None:
+            raise ValueError("expected a table with column names, found an array: this is no model of images")
+        return block_of(images, self.image)
+
+    def _table(self, frame: pd.DataFrame) -> pd.DataFrame | Matrix:
+        """The frame with checked names; pixels as a block."""
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
         counts = Counter(frame.columns)
         if missing := ", ".join(repr(c) for c in self.columns if not counts[c]):
             raise ValueError(f"missing column(s) {missing}: the model needs {len(self.columns)} columns")
         if twice := ", ".join(repr(c) for c in self.columns if counts[c] > 1):
             raise ValueError(f"column(s) {twice} given more than once: rename or remove the others")
-        if not len(frame):
-            return np.empty((0, len(self.classes)) if self.classes else 0)
-        total = self._mean(frame)
-        if self.temperature != 1.0 and self.task != "regression":
-            total = sharpened(total, self.temperature)
-        return total
+        return frame if self.image is None else pixels(frame, self.columns)
 
-    def _mean(self, frame: pd.DataFrame) -> Matrix:
+    def _mean(self, frame: pd.DataFrame | Matrix) -> Matrix:
         """Weighted mean of the members; every preprocessing is done once and let go after its last member."""
         total: Matrix | None = None
         for preprocessor, members in self._shared():
@@ -114,17 +138,18 @@ class Package:
         """``predict_raw``'s probabilities stretched so that the most probable class is the label that is predicted."""
         return shifted(raw, self.threshold) if self.task == "binary" and self.threshold != 0.5 else raw
 
-    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def predict(self, frame: pd.DataFrame | Matrix) -> pd.DataFrame:
         """Column ``prediction`` (label or value) and, for classes, ``probability_<class>`` for each of them."""
         import pandas as pd
 
         raw = self.predict_raw(frame)
+        index = pd.RangeIndex(len(raw)) if isinstance(frame, np.ndarray) else frame.index
         if self.task == "regression":
-            return pd.DataFrame({"prediction": raw}, index=frame.index)
+            return pd.DataFrame({"prediction": raw}, index=index)
         labels = np.array(self.classes, dtype=object)[self.decisive(raw).argmax(axis=1)]
-        out: dict[str, Any] = {"prediction": pd.Series(labels, index=frame.index).infer_objects()}
+        out: dict[str, Any] = {"prediction": pd.Series(labels, index=index).infer_objects()}
         out |= {f"probability_{c}": raw[:, k] for k, c in enumerate(self.classes)}
-        return pd.DataFrame(out, index=frame.index)
+        return pd.DataFrame(out, index=index)
 
     def save(self, folder: Path) -> None:
         """Write ``package.json``, one file a preprocessor and one folder a member. No pickle."""
@@ -139,7 +164,9 @@ class Package:
             meta = member.save(place)
             entry = {"kind": member.kind, "weight": weight, "meta": meta}
             listed.append(entry | {"preprocess": places[id(preprocessor)]})
-        about = {"format": FORMAT, "task": self.task, "classes": list(self.classes), "columns": self.columns}
+        about = {"format": IMAGES if self.image else FORMAT, "task": self.task}
+        about |= {"classes": list(self.classes), "columns": self.columns}
+        about |= {"image": list(self.image)} if self.image else {}
         cut = {"temperature": self.temperature, "threshold": self.threshold}
         text = json.dumps({**about, **cut, "members": listed}, indent=1)
         (folder / "package.json").write_text(text, encoding="utf-8")
@@ -155,9 +182,9 @@ class Package:
         """
         folder = Path(folder)
         about = json.loads((folder / "package.json").read_text(encoding="utf-8"))
-        if about["format"] != FORMAT:
+        if about["format"] not in (FORMAT, IMAGES):
             raise ValueError(
-                f"package format {about['format']} is not {FORMAT}: use the version that wrote it"
+                f"package format {about['format']} is not {FORMAT} or {IMAGES}: use the version that wrote it"
             )
         preprocessors: dict[int, Preprocessor] = {}
         members = []
@@ -169,4 +196,4 @@ class Package:
             member = MEMBERS[entry["kind"]].load(folder / f"member_{i}", entry["meta"])
             members.append((preprocessors[place], member, float(entry["weight"])))
         cut = float(about["temperature"]), float(about["threshold"])
-        return cls(members, about["task"], about["classes"], about["columns"], *cut)
+        return cls(members, about["task"], about["classes"], about["columns"], *cut, about.get("image"))
