@@ -71,6 +71,8 @@ def gather(outcome: Outcome, report: dict[str, Any], seconds: Callable[[], float
         worth=_worth(outcome, seconds),
         importance=found,
         cautions=list(outcome.estimate.warnings),
+        image=list(table.image) if table.image else None,
+        tensor=str(table.features.dtypes.iloc[0]) if outcome.shipment.package.tensor else "",
     )
 
 
@@ -239,6 +241,6 @@ def _importance(outcome: Outcome, seconds: float) -> list[Importance]:
     found = importance(package, planned.metric, frame, table.target[rows], weight, seed, seconds / 2)
     if found is None:
         outcome.events.append(
-            f"the importance of {len(package.columns)} columns was left out: the time left was too short for it"
+            f"the importance of {'the parts of the images' if table.image else f'{len(package.columns)} columns'} was left out: the time left was too short for it"
         )
     return found or []

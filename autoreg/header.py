@@ -13,6 +13,7 @@ from autoreg.ledger import StudyHeader, environment
 from autoreg.planning import NO_PRIOR, StudyPlan
 from autoreg.secrets import redact
 from autoreg.spec import Study
+from autoreg.trial import Table
 
 NO_TAGS: Mapping[str, str] = {}
 
@@ -27,17 +28,14 @@ def study_header(planned: StudyPlan, fresh: bool, tags: Mapping[str, str] = NO_T
         "holdout_rows": len(planned.split.holdout), "backends": ",".join(planned.backends),
         "seed": study.search.seed, "sampler": study.search.sampler,
     }  # fmt: skip
-    schema = {
-        "mlflow_colspec": [
-            {"type": _colspec(kind), "name": str(n), "required": True} for n, kind in table.kinds.items()
-        ]
-    }
+    if table.image:
+        params["image"] = " x ".join(map(str, table.image))
     dataset = {
         "name": study.name,
         "digest": table.fingerprint[:32],
         "source_type": "local",
         "source": json.dumps({"uri": table.source}),
-        "schema": json.dumps(schema)[:60_000],
+        "schema": json.dumps(_schema(table))[:60_000],
         "profile": json.dumps({"num_rows": len(table.target), "num_elements": table.features.size}),
     }
     return StudyHeader(
@@ -77,6 +75,19 @@ def _handed_on(planned: StudyPlan) -> dict[str, str | bytes]:
     if planned.prior != NO_PRIOR:
         found["prior.json"] = json.dumps(vars(planned.prior), default=list)
     return found
+
+
+def _schema(table: Table) -> dict[str, object]:
+    """Columns of a table, or the tensor that images are, as MLflow's page of a data set shows them."""
+    if table.image:
+        shape = {"dtype": str(table.features.dtypes.iloc[0]), "shape": [-1, *table.image]}
+        features = json.dumps([{"type": "tensor", "tensor-spec": shape}])
+        return {"mlflow_tensorspec": {"features": features, "targets": None}}
+    return {
+        "mlflow_colspec": [
+            {"type": _colspec(kind), "name": str(n), "required": True} for n, kind in table.kinds.items()
+        ]
+    }
 
 
 def _colspec(kind: str) -> str:

@@ -163,7 +163,8 @@ def _digest(study: Study, table: Table, spaces: Mapping[str, Space], block: int,
     The resolved spaces are part of it: a release with other built-in ranges searches another study.
     """
     sections = {
-        "data": study.data.model_dump(exclude={"source", "query", "image"}) | {"fingerprint": table.fingerprint},
+        "data": study.data.model_dump(exclude={"source", "query", "image"})
+        | {"fingerprint": table.fingerprint},
         "split": study.split.model_dump(),
         "search": {
             key: value

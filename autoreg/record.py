@@ -201,6 +201,10 @@ class StudyRecord:
         Most important first.
     cautions : list of str
         Why a figure may mislead.
+    image : list of int, or None
+        The rows are images of this shape, channels last.
+    tensor : str
+        Type of the array of images that the registered model takes; empty where it takes columns.
     """
 
     report: dict[str, Any]
@@ -232,6 +236,8 @@ class StudyRecord:
     worth: list[Worth] = field(default_factory=list)
     importance: list[Importance] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
+    image: list[int] | None = None
+    tensor: str = ""
     format: int = FORMAT
 
     def to_json(self) -> str:

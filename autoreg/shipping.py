@@ -91,9 +91,7 @@ def ship(
             )
             chains += made
     columns = list(table.features.columns)
-    package = Package(
-        chains, table.task, table.classes, columns, cut.temperature, cut.threshold, table.image
-    )
+    package = Package(chains, table.task, table.classes, columns, cut.temperature, cut.threshold, table.image)
     with tempfile.TemporaryDirectory() as folder:
         package.save(Path(folder))
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())

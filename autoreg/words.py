@@ -201,7 +201,7 @@ def _how_to_load(model: Mapping[str, Any]) -> str:
         f"  autoreg predict '{uri}' new_rows.csv predictions.csv\n"
         "or in Python:\n"
         f'  model = mlflow.pyfunc.load_model("{uri}")\n'
-        "  model.predict(new_rows)  # a pandas DataFrame with the columns of the training data"
+        "  model.predict(new_rows)  # a pandas DataFrame with the columns of the training data, or an array of images"
     )
 
 
@@ -215,6 +215,7 @@ def plan_record(study: Study, plan: StudyPlan) -> dict[str, Any]:
         "source": redact(table.source),
         "fingerprint": table.fingerprint,
         "rows": len(table.features),
+        "image": list(table.image) if table.image else None,
         "columns": [{"name": str(name), "kind": kind} for name, kind in table.kinds.items()],
         "target": study.data.target,
         "task": table.task,
@@ -262,12 +263,10 @@ def _dimension(dimension: Dimension) -> Any:
 def describe_plan(record: Mapping[str, Any]) -> str:
     """The plan of a study (see ``plan_record``) in words."""
     split, budget = record["split"], record["budget"]
-    kinds = Counter(column["kind"] for column in record["columns"])
     direction = "higher" if record["greater_is_better"] else "lower"
     fold = split["folds"][0]
     rows = [
-        ("data", f"{record['source']}: {record['rows']} rows, {counted(len(record['columns']), 'column')} "
-         f"({', '.join(f'{n} {kind}' for kind, n in kinds.items())})"),
+        ("data", f"{record['source']}: {_data(record)}"),
         ("target", f"{record['target']}: {record['task']}" + _class_counts(record["classes"])),
         ("split", f"{split['search']} rows to search, {split['holdout']} held out for one look at the end"),
         ("folds", f"{len(split['folds'])}, the first with {fold['train']} rows to train, {fold['stop']} to stop, {fold['score']} to score"),
@@ -277,10 +276,25 @@ def describe_plan(record: Mapping[str, Any]) -> str:
         *(("note", note) for note in record["notes"]),
     ]  # fmt: skip
     spaces = [_describe_space(name, part) for name, part in record["backends"].items()]
-    columns = aligned([(column["name"], column["kind"]) for column in record["columns"][:30]])
-    more = len(record["columns"]) - 30
-    listed = f"Columns\n{columns}" + (f"\n  and {more} more" if more > 0 else "")
-    return "\n\n".join([f"Study '{record['study']}' can run.", aligned(rows), *spaces, listed])
+    listed = [] if record.get("image") else [_columns(record["columns"])]
+    return "\n\n".join([f"Study '{record['study']}' can run.", aligned(rows), *spaces, *listed])
+
+
+def _data(record: Mapping[str, Any]) -> str:
+    """How many rows of which columns, or how many images of which shape."""
+    if record.get("image"):
+        from autoreg.serving import spelled_shape
+
+        return f"{counted(record['rows'], 'image')} of {spelled_shape(record['image'])}"
+    kinds = Counter(column["kind"] for column in record["columns"])
+    told = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+    return f"{record['rows']} rows, {counted(len(record['columns']), 'column')} ({told})"
+
+
+def _columns(columns: Sequence[Mapping[str, Any]]) -> str:
+    listed = aligned([(column["name"], column["kind"]) for column in columns[:30]])
+    more = len(columns) - 30
+    return f"Columns\n{listed}" + (f"\n  and {more} more" if more > 0 else "")
 
 
 def _class_counts(classes: Sequence[Mapping[str, Any]]) -> str:

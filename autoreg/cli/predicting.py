@@ -16,6 +16,8 @@ from autoreg.words import counted, one_line
 if TYPE_CHECKING:
     import pandas as pd
 
+    from autoreg.serving import Package
+
 
 @click.command()
 @click.argument("model_uri")
@@ -25,31 +27,63 @@ def predict(model_uri: str, source: str, out: str) -> None:
     """Predict the rows of a table with a registered model.
 
     MODEL_URI is models:/NAME@champion, models:/NAME/VERSION or a folder. IN is a CSV or Parquet file with the columns
-    of the training data, in any order. OUT ends in .csv or .parquet, or is - for CSV on stdout; it gets one row for
-    each row of IN, in the same order.
+    of the training data, in any order; for a model of images also an .npz file, an IDX file or a folder of images, whose
+    names go into a column `file`. OUT ends in .csv or .parquet, or is - for CSV on stdout; it gets one row for each row
+    of IN, in the same order.
     """
     quiet_libraries()
     write = _writer(out)
     with words_only():
-        frame = _read_rows(source)
+        from autoreg.data.images import form_of
+
+        images = bool(form_of(source, Path.cwd()))
+        frame = None if images else _read_rows(source)
         from autoreg.registry import load_package
 
         package = load_package(model_uri)
-        missing = [column for column in package.columns if column not in frame.columns]
-        if missing:
-            shown = ", ".join(map(repr, missing[:5])) + (
-                f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-            )
-            raise DataError(
-                f"{source}: {counted(len(missing), 'column')} missing: {shown}; the model needs {counted(len(package.columns), 'column')}, and the file has {len(frame.columns)}"
-            )
-        try:
-            predictions = package.predict(frame)
-        except ValueError as error:
-            raise DataError(one_line(f"IN: {source}: {error}")) from error
+        predictions = _of_images(package, source) if frame is None else _of_rows(package, frame, source)
     write(predictions)
     if out != "-":
         click.echo(f"{counted(len(predictions), 'row')} predicted, written to {out}", err=True)
+
+
+def _of_rows(package: Package, frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Predictions for the rows of a table."""
+    missing = [column for column in package.columns if column not in frame.columns]
+    if missing:
+        shown = ", ".join(map(repr, missing[:5])) + (
+            f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        )
+        raise DataError(
+            f"{source}: {counted(len(missing), 'column')} missing: {shown}; the model needs {counted(len(package.columns), 'column')}, and the file has {len(frame.columns)}"
+        )
+    try:
+        return package.predict(frame)
+    except ValueError as error:
+        raise DataError(one_line(f"IN: {source}: {error}")) from error
+
+
+def _of_images(package: Package, source: str) -> pd.DataFrame:
+    """Predictions for images, with the names of their files where they have such."""
+    from autoreg.data.images import read_images
+
+    if package.image is None:
+        raise DataError(
+            f"IN: {source} holds images, and the model was trained on a table; give a CSV or Parquet file"
+        )
+    try:
+        found = read_images(source, Path.cwd(), package.image, labelled=False)
+        predictions = package.predict(found.block)
+    except DataError as error:
+        told = str(error).replace("data.source:", "IN:", 1)
+        raise DataError(told.replace("data.image =", "IN: the model's image shape", 1)) from None
+    except ValueError as error:
+        raise DataError(one_line(f"IN: {source}: {error}")) from error
+    for note in found.notes:
+        click.echo(note, err=True)
+    if found.files is not None:
+        predictions.insert(0, "file", found.files)
+    return predictions
 
 
 def _read_rows(source: str) -> pd.DataFrame:

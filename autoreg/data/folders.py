@@ -110,7 +110,9 @@ def _inside(path: Path, root: Path) -> None:
     except (OSError, RuntimeError):
         raise DataError(f"data.source: '{path}' is a link that leads nowhere; remove it") from None
     if not real.is_relative_to(root):
-        raise DataError(f"data.source: '{path}' is a link out of the folder; copy what it points at, or remove it")
+        raise DataError(
+            f"data.source: '{path}' is a link out of the folder; copy what it points at, or remove it"
+        )
 
 
 @contextmanager
@@ -132,7 +134,9 @@ def _opened(path: Path) -> Iterator[Any]:
             f"data.source: '{path}' would unfold to more pixels than are safe; make it smaller or remove it"
         ) from None
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError) as error:
-        told = "is no image that Pillow can read" if "cannot identify" in str(error) else f"is damaged: {error}"
+        told = (
+            "is no image that Pillow can read" if "cannot identify" in str(error) else f"is damaged: {error}"
+        )
         raise DataError(f"data.source: '{path}' {told[:200]}") from None
 
 

@@ -145,7 +145,9 @@ def shaped(values: Array, wanted: Shape | None, shown: str, notes: list[str]) ->
         shape = None if len(inner) == 1 else (*inner, 1) if len(inner) == 2 else inner
         if len(inner) == 3 and inner[0] in (1, 3) and inner[2] > 4:
             hint = [*inner[1:], inner[0]]
-            notes.append(f"the last of the axes {inner} is taken for channels; data.image = {hint} says otherwise")
+            notes.append(
+                f"the last of the axes {inner} is taken for channels; data.image = {hint} says otherwise"
+            )
         return values.reshape(len(values), -1), shape
     if math.prod(inner) != math.prod(wanted):
         raise DataError(
@@ -211,7 +213,9 @@ def _member(archive: zipfile.ZipFile, name: str, shown: str) -> Array:
     info = archive.getinfo(f"{name}.npy")
     with archive.open(info) as file:
         version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        read = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
         shape, _, dtype = read(file)
     size = math.prod(shape) * dtype.itemsize
     if dtype.hasobject:

@@ -22,6 +22,8 @@ CELLS = 1_000_000
 """Numbers worked on at a time: float64 copies of a whole table of images would not fit."""
 MOST_JUDGED = 4096
 """Pixels that are asked one by one whether they tell the target alone."""
+PATCHES = 64
+"""Fields of the grid in which images are compared and explained."""
 BYTE = 255.0
 Array = NDArray[Any]
 
@@ -78,7 +80,7 @@ def pixel_features(
 def _range(block: Array, names: list[str]) -> tuple[float, float]:
     """Least and largest pixel; refuses missing ones."""
     low, high = np.inf, -np.inf
-    for rows in _strips(block):
+    for rows in strips(block):
         part = block[rows]
         if part.dtype.kind == "f" and not np.isfinite(part).all():
             row, column = (int(at[0]) for at in np.nonzero(~np.isfinite(part)))
@@ -92,11 +94,11 @@ def _range(block: Array, names: list[str]) -> tuple[float, float]:
 
 def _whole(block: Array) -> bool:
     return block.dtype.kind in "biu" or all(
-        bool((block[rows] == np.floor(block[rows])).all()) for rows in _strips(block)
+        bool((block[rows] == np.floor(block[rows])).all()) for rows in strips(block)
     )
 
 
-def _strips(block: Array) -> list[slice]:
+def strips(block: Array) -> list[slice]:
     """Slices of rows of about ``CELLS`` numbers each."""
     step = max(1, CELLS // max(1, block.shape[1]))
     return [slice(i, i + step) for i in range(0, len(block), step)]
@@ -118,7 +120,7 @@ def image_fingerprint(features: pd.DataFrame, shape: Sequence[int]) -> bytes:
     state = hashlib.sha256(f"{list(shape)}{len(features)}".encode())
     state.update("\x1d".join(features.columns).encode("utf-8", "surrogatepass"))
     block = features.to_numpy()
-    for rows in _strips(block):
+    for rows in strips(block):
         part = block[rows] if block.dtype == np.uint8 else bits(block[rows]).astype("<u8")
         state.update(np.ascontiguousarray(part).tobytes())
     return state.digest()

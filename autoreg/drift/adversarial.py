@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from autoreg.backends import Fit, FitJob, get_backend
 from autoreg.data import encode
+from autoreg.drift.reduced import reduced
 from autoreg.record import plain
 from autoreg.trial import Choice, Encoded, Floats, Fold, Params, Range, Rows, Scalar, Sizes, Table
 
@@ -69,7 +70,7 @@ def adversarial(table: Table, old: Rows, new: Rows, seed: int) -> Adversarial:
     different models do not compare. Its variance is that of LeDell, Petersen & van der Laan (2015), from the
     influence of every row, rows of one group summed up, times ``1 + K / (K - 1)`` because the training parts of
     K folds overlap (Nadeau & Bengio 2003): without that factor 1 of 10 intervals lay above one half where nothing had
-    moved. Above 20,000 rows a random sample is taken, in which the smaller side keeps up to half.
+    moved. Images are told apart by the features of ``reduced``. Above 20,000 rows a random sample is taken, in which the smaller side keeps up to half.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ def adversarial(table: Table, old: Rows, new: Rows, seed: int) -> Adversarial:
         Positions, disjoint.
     seed : int
     """
-    rng = np.random.default_rng([seed, 0xAD7])
+    rng, table = np.random.default_rng([seed, 0xAD7]), reduced(table)
     old, new = _sample(np.asarray(old), np.asarray(new), rng)
     dates = tuple(name for name, kind in table.kinds.items() if kind == "date")
     nothing = Adversarial(rows_old=len(old), rows_new=len(new), left_out=dates)

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.drift.profile import cells, class_words, counted, is_word, named, values_of, words_of
+from autoreg.drift.reduced import reduced
+from autoreg.errors import DataError
 from autoreg.record import plain
 from autoreg.trial import Floats, Rows, Table
 
@@ -79,6 +81,8 @@ class Drift:
         None where the kind of target changed.
     fresh : tuple of str
         Features of today that the profile does not know.
+    image : tuple of int, or None
+        Shape of the images of which the features are patches and measures.
     """
 
     rows_then: int
@@ -86,6 +90,7 @@ class Drift:
     features: tuple[Moved, ...]
     label: Moved | None
     fresh: tuple[str, ...] = ()
+    image: tuple[int, ...] | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -117,8 +122,20 @@ def compare(profile: Mapping[str, Any], table: Table, rows: Rows) -> Drift:
         Today's.
     rows : Rows
         Those to compare, such as ``new_rows``.
+
+    Raises
+    ------
+    DataError
+        The profile is of images, and today's are of another shape or none.
     """
-    rows = np.asarray(rows)
+    rows, image = np.asarray(rows), table.image if "image" in profile else None
+    if "image" in profile:
+        if image != tuple(profile["image"]):
+            raise DataError(
+                f"data.image: the champion knows images of shape {profile['image']}, today's table has "
+                f"{list(image) if image else 'none'}; set data.image to the champion's, or start a new study"
+            )
+        table = reduced(table)
     if not len(rows):
         return Drift(profile["rows"], 0, (), None)
     moved, hashed = [], bool(profile["hashed"])
@@ -128,7 +145,7 @@ def compare(profile: Mapping[str, Any], table: Table, rows: Rows) -> Drift:
     found = [_judged(replace(m, p=float(p))) for m, p in zip(moved, adjusted, strict=True)]
     found.sort(key=_badness, reverse=True)
     fresh = tuple(name for name in table.kinds if name not in profile["features"])
-    return Drift(profile["rows"], len(rows), tuple(found), _label(profile, table, rows, hashed), fresh)
+    return Drift(profile["rows"], len(rows), tuple(found), _label(profile, table, rows, hashed), fresh, image)
 
 
 def _badness(m: Moved) -> tuple[int, float]:

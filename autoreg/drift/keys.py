@@ -38,6 +38,7 @@ def row_keys(table: Table, like: Mapping[str, Any] | None = None) -> Hashes:
     kinds: Mapping[str, str] = table.kinds
     if like is not None:
         kinds = {name: entry["kind"] for name, entry in like["features"].items()}
+        kinds = dict.fromkeys(like["columns"], "numeric") if "image" in like else kinds
         for name in kinds:
             if name not in table.kinds:
                 raise DataError(

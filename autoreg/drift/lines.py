@@ -39,9 +39,10 @@ def _drift(drift: Drift) -> list[tuple[int, str]]:
     elif drift.label.verdict != "none":
         found.append((rank(drift.label.verdict), _moved(drift.label)))
     moved = [m for m in drift.features if m.verdict != "none"]
-    found += [(rank(m.verdict), _moved(m)) for m in moved[:MOST_LINES]]
-    if len(moved) > MOST_LINES:
-        found.append((1, f"{len(moved) - MOST_LINES} more features moved"))
+    limit, what = (1, "measures of the images") if drift.image else (MOST_LINES, "features")
+    found += [(rank(m.verdict), _moved(m)) for m in moved[:limit]]
+    if len(moved) > limit:
+        found.append((1, f"{len(moved) - limit} more {what} moved"))
     if drift.fresh:
         more = f" and {len(drift.fresh) - FEW} more" if len(drift.fresh) > FEW else ""
         found.append((1, f"new columns that the champion does not know: {_some(drift.fresh)}{more}"))
@@ -51,7 +52,7 @@ def _drift(drift: Drift) -> list[tuple[int, str]]:
         found.append(
             (
                 0,
-                f"no feature of {len(drift.features)} moved beyond noise in {drift.rows_now} new rows (largest PSI {most.psi:.2f}, {most.name!r})",
+                f"none of {len(drift.features)} {what} moved beyond noise in {drift.rows_now} new rows (largest PSI {most.psi:.2f}, {most.name!r})",
             )
         )
     return found

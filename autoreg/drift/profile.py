@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.data.hashing import digests
+from autoreg.drift.reduced import reduced
 from autoreg.serving import parse, spelled, text_of, texts
 from autoreg.trial import Floats, Rows, Table
 
@@ -25,7 +26,8 @@ def profile(table: Table, rows: Rows, hashed: bool = False) -> dict[str, Any]:
 
     Of a number or date up to 99 quantiles are kept, each between at least 10 rows on average, with the counts of
     rows between them and at them; of a category or boolean the counts of its 50 most frequent levels and of all
-    others together; of a text its number of words, as a number. The extremes are not kept.
+    others together; of a text its number of words, as a number. The extremes are not kept. Of images the features are
+    those of ``reduced``; their shape and columns are kept besides.
 
     Parameters
     ----------
@@ -41,6 +43,9 @@ def profile(table: Table, rows: Rows, hashed: bool = False) -> dict[str, Any]:
     dict
         JSON data.
     """
+    if table.image:
+        about = {"image": list(table.image), "columns": list(table.kinds)}
+        return profile(reduced(table), rows, hashed) | about
     features = {}
     for name, kind in table.kinds.items():
         column = table.features[name].iloc[rows]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from autoreg.errors import DataError, StudyError
 from autoreg.registry.aliases import give_alias
 from autoreg.secrets import redact
-from autoreg.serving import FORMAT, Package
+from autoreg.serving import FORMAT, IMAGES, Package
 from autoreg.tracking import found_or_none, quiet_client, reaching
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def _create_version(client: Any, registration: Registration, model_id: str) -> s
 
 def _log(package: Package, registration: Registration) -> str:
     """Log the package as a pyfunc model from code; returns the id of the logged model."""
+    example = _example(package, registration.example)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "package"
         place.mkdir()
@@ -135,10 +136,10 @@ def _log(package: Package, registration: Registration) -> str:
                 run_id=registration.run_id,
                 python_model=str(HERE / "pyfunc_entry.py"),
                 artifacts={"package": str(place)},
-                signature=_signature(package, registration.example),
-                input_example=registration.example,
+                signature=_signature(package, example),
+                input_example=example,
                 pip_requirements=requirements(package),
-                metadata={"autoreg.format": FORMAT},
+                metadata={"autoreg.format": IMAGES if package.image else FORMAT},
             )
     return str(info.model_id)
 
@@ -157,15 +158,28 @@ class _hushed:
         self.logger.setLevel(self.level)
 
 
-def _signature(package: Package, example: pd.DataFrame) -> Any:
-    """Columns by name and of any type: MLflow would refuse whole numbers for a double; the package converts."""
+def _example(package: Package, rows: pd.DataFrame) -> Any:
+    """A few raw rows, as an array (n, *image) for images that came without column names."""
+    if not package.tensor or package.image is None:
+        return rows
+    return rows[package.columns].to_numpy().reshape(-1, *package.image)
+
+
+def _signature(package: Package, example: Any) -> Any:
+    """Columns by name and of any type: MLflow would refuse whole numbers for a double; the package converts.
+
+    A tensor for images that came without column names.
+    """
     from mlflow.models import ModelSignature
     from mlflow.models.signature import infer_signature
-    from mlflow.types.schema import AnyType, ColSpec, Schema
+    from mlflow.types.schema import AnyType, ColSpec, Schema, TensorSpec
 
+    outputs = infer_signature(None, package.predict(example)).outputs
+    if package.tensor:
+        tensor = TensorSpec(example.dtype, (-1, *example.shape[1:]))
+        return ModelSignature(inputs=Schema([tensor]), outputs=outputs)
     anything = AnyType()  # type: ignore[no-untyped-call]
     inputs = Schema([ColSpec(anything, str(name)) for name in package.columns])
-    outputs = infer_signature(example, package.predict(example)).outputs
     return ModelSignature(inputs=inputs, outputs=outputs)
 
 

@@ -21,6 +21,7 @@ from autoreg.report.facts import (
     winner,
 )
 from autoreg.report.wording import clean, clipped, counted, finite, plus_minus, short, size
+from autoreg.serving import spelled_shape
 
 LIMIT = 8000
 """Characters of a card at most."""
@@ -75,7 +76,9 @@ def _top(record: StudyRecord, listed: int, length: int) -> list[str]:
     source = f" like those of {name(record.source, length)}" if record.source else ""
     names = _names(record.classes, listed, length)
     kind = f", one of {len(record.classes):,} classes ({names})," if record.classes else ", a number,"
-    what = f"Predicts {target}{kind} from {counted(record.columns, 'column')} of a row{source}."
+    inputs = f"an image of {spelled_shape(record.image)}," if record.image else None
+    inputs = inputs or f"{counted(record.columns, 'column')} of a row"
+    what = f"Predicts {target}{kind} from {inputs}{source}."
     return [title, f"**{headline(record)}**\n", what]
 
 
@@ -172,9 +175,11 @@ def _calibration(record: StudyRecord, listed: int, length: int) -> list[str]:
 def _data(record: StudyRecord, listed: int, length: int) -> list[str]:
     mark = f", fingerprint {name(record.fingerprint, 40)}" if record.fingerprint else ""
     held = f", {record.holdout_rows:,} others held out for the estimate" if record.holdout_rows else ""
+    what = f"{counted(record.rows, 'row')} and {counted(record.columns, 'column')}"
+    if record.image:
+        what = f"{counted(record.rows, 'image')} of {spelled_shape(record.image)}"
     return [
-        f"{name(record.source, length) if record.source else 'A table'}: {counted(record.rows, 'row')} and "
-        f"{counted(record.columns, 'column')}{mark}; {record.search_rows:,} rows for search and fitting{held}."
+        f"{name(record.source, length) if record.source else 'A table'}: {what}{mark}; {record.search_rows:,} rows for search and fitting{held}."
     ]
 
 
@@ -198,7 +203,9 @@ def _features(record: StudyRecord, listed: int, length: int) -> list[str]:
     )
     if lines:
         lines.insert(
-            0, f"How much worse the {metric(record)} gets when a column is shuffled (± standard error):\n"
+            0,
+            f"How much worse the {metric(record)} gets when a {'patch of the images' if record.image else 'column'} "
+            "is shuffled (± standard error):\n",
         )
     if record.removed:
         total = len(record.removed) + len(record.kept)
@@ -220,11 +227,28 @@ def _use(record: StudyRecord, listed: int, length: int) -> list[str]:
         "import mlflow",
         "",
         f"model = mlflow.pyfunc.load_model({uri})",
-        "model.predict(new_rows)  # a pandas DataFrame",
+        _call(record),
         "```",
         "",
-        f"It takes raw rows with the columns of the training data, no preprocessing needed, and gives the columns {gives}.",
+        f"It takes {_taken(record)}, no preprocessing needed, and gives the columns {gives}.",
     ]
+
+
+def _call(record: StudyRecord) -> str:
+    if record.image and record.tensor:
+        return (
+            f"model.predict(images)  # an array (n, {', '.join(map(str, record.image))}) of {record.tensor}"
+        )
+    return "model.predict(new_rows)  # a pandas DataFrame"
+
+
+def _taken(record: StudyRecord) -> str:
+    if record.image and record.tensor:
+        return "images with their raw values"
+    rows = "raw rows with the columns of the training data"
+    if record.image:
+        rows += f", {record.columns:,} pixels (an array of images: `model.unwrap_python_model().package.predict(images)`)"
+    return rows
 
 
 Body = Callable[[StudyRecord, int, int], list[str]]

@@ -28,10 +28,10 @@ from .members import (
     softmax,
     two_columns,
 )
-from .package import FORMAT, Chain, Package, sharpened, shifted
+from .package import FORMAT, IMAGES, Chain, Package, sharpened, shifted
 
 __all__ = [
-    "FORMAT", "MEMBERS", "NUMBER", "TRUTH", "BoosterMember", "Chain", "LinearMember", "Member", "NetworkMember", "Package",
+    "FORMAT", "IMAGES", "MEMBERS", "NUMBER", "TRUTH", "BoosterMember", "Chain", "LinearMember", "Member", "NetworkMember", "Package",
     "Preprocessor", "block_of", "booster_matrix", "calendar", "hashed", "numbers", "parse", "pixel_names", "pixels",
     "sharpened", "shifted", "sigmoid", "softmax", "spelled", "spelled_shape", "text_of", "texts", "two_columns",
 ]  # fmt: skip

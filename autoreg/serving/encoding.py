@@ -131,6 +131,8 @@ class Preprocessor:
         if "image" in s:
             block = frame if isinstance(frame, np.ndarray) else pixels(frame, s["numeric"])
             return scaled(block, s["low"], s["high"])
+        if isinstance(frame, np.ndarray):
+            raise TypeError("a table is encoded by the names of its columns")
         raw = self.raw(frame)
         blocks = [np.clip(raw, -3e38, 3e38)]  # float32 has no more
         if s["dense"]:

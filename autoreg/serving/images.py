@@ -60,7 +60,9 @@ def pixels(frame: pd.DataFrame, names: Sequence[str]) -> Matrix:
         try:
             out[:, i] = part.iloc[:, i].to_numpy(np.float64, na_value=np.nan)
         except (TypeError, ValueError):
-            raise ValueError(f"column {str(names[i])!r}: expected pixels as numbers, found other values") from None
+            raise ValueError(
+                f"column {str(names[i])!r}: expected pixels as numbers, found other values"
+            ) from None
     return out
 
 
