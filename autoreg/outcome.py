@@ -215,6 +215,10 @@ def result(
         "searched": {name: list(space.searched) for name, space in planned.resolved.items()},
         "seconds": dict(seconds),
     }
+    table, package = planned.table, outcome.shipment.package
+    if table.image:
+        kind = str(table.features.dtypes.iloc[0]) if package.tensor else None
+        report["image"] = {"shape": table.image, "array": kind}
     clean: dict[str, Any] = plain(report)
     return clean
 

@@ -96,7 +96,7 @@ def describe_result(result: Mapping[str, Any], look: str = "") -> str:
     rows.append(("run", str(result.get("run_id"))))
     if look:
         rows.append(("look", look))
-    return _opening(result) + "\n\n" + aligned(rows) + (_how_to_load(model) if model.get("name") else "")
+    return _opening(result) + "\n\n" + aligned(rows) + (_how_to_load(model, result.get("image")) if model.get("name") else "")
 
 
 OUTCOMES = {
@@ -194,14 +194,18 @@ def _greater_is_better(metric: str) -> bool:
     return metric in METRICS and METRICS[metric].greater_is_better
 
 
-def _how_to_load(model: Mapping[str, Any]) -> str:
+def _how_to_load(model: Mapping[str, Any], image: Mapping[str, Any] | None) -> str:
     uri = f"models:/{model['name']}@{model['alias']}" if model.get("alias") else model.get("uri")
+    given, call = "new_rows.csv", "new_rows)  # a pandas DataFrame with the columns of the training data"
+    if image and image["array"]:
+        given = "new_images.npz"
+        call = f"images)  # an array (n, {', '.join(map(str, image['shape']))}) of {image['array']}, as they are"
     return (
         "\n\nPredict new rows:\n"
-        f"  autoreg predict '{uri}' new_rows.csv predictions.csv\n"
+        f"  autoreg predict '{uri}' {given} predictions.csv\n"
         "or in Python:\n"
         f'  model = mlflow.pyfunc.load_model("{uri}")\n'
-        "  model.predict(new_rows)  # a pandas DataFrame with the columns of the training data, or an array of images"
+        f"  model.predict({call}"
     )
 
 

@@ -84,7 +84,7 @@ def test_a_missing_file_names_its_neighbour(tmp_path):
     small().to_csv(tmp_path / "churn.csv", index=False)
     assert "did you mean 'churn.csv'?" in refusal(read, tmp_path / "chrun.csv")
     assert "does not exist" in refusal(read, tmp_path / "no" / "churn.csv")
-    assert "cannot be read" in refusal(read, tmp_path)
+    assert "holds no images" in refusal(read, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def _drift(drift: Drift) -> list[tuple[int, str]]:
         found.append(
             (
                 0,
-                f"none of {len(drift.features)} {what} moved beyond noise in {drift.rows_now} new rows (largest PSI {most.psi:.2f}, {most.name!r})",
+                f"no{' measure' if drift.image else ' feature'} of {len(drift.features)} moved beyond noise in {drift.rows_now} new rows (largest PSI {most.psi:.2f}, {most.name!r})",
             )
         )
     return found

@@ -21,7 +21,6 @@ from autoreg.report.facts import (
     winner,
 )
 from autoreg.report.wording import clean, clipped, counted, finite, plus_minus, short, size
-from autoreg.serving import spelled_shape
 
 LIMIT = 8000
 """Characters of a card at most."""
@@ -76,7 +75,7 @@ def _top(record: StudyRecord, listed: int, length: int) -> list[str]:
     source = f" like those of {name(record.source, length)}" if record.source else ""
     names = _names(record.classes, listed, length)
     kind = f", one of {len(record.classes):,} classes ({names})," if record.classes else ", a number,"
-    inputs = f"an image of {spelled_shape(record.image)}," if record.image else None
+    inputs = f"an image of {_shape(record.image)}," if record.image else None
     inputs = inputs or f"{counted(record.columns, 'column')} of a row"
     what = f"Predicts {target}{kind} from {inputs}{source}."
     return [title, f"**{headline(record)}**\n", what]
@@ -177,7 +176,7 @@ def _data(record: StudyRecord, listed: int, length: int) -> list[str]:
     held = f", {record.holdout_rows:,} others held out for the estimate" if record.holdout_rows else ""
     what = f"{counted(record.rows, 'row')} and {counted(record.columns, 'column')}"
     if record.image:
-        what = f"{counted(record.rows, 'image')} of {spelled_shape(record.image)}"
+        what = f"{counted(record.rows, 'image')} of {_shape(record.image)}"
     return [
         f"{name(record.source, length) if record.source else 'A table'}: {what}{mark}; {record.search_rows:,} rows for search and fitting{held}."
     ]
@@ -249,6 +248,12 @@ def _taken(record: StudyRecord) -> str:
     if record.image:
         rows += f", {record.columns:,} pixels (an array of images: `model.unwrap_python_model().package.predict(images)`)"
     return rows
+
+
+def _shape(image: list[int]) -> str:
+    from autoreg.serving import spelled_shape  # which loads numpy, and a card may do without
+
+    return spelled_shape(image)
 
 
 Body = Callable[[StudyRecord, int, int], list[str]]
