@@ -96,7 +96,12 @@ def describe_result(result: Mapping[str, Any], look: str = "") -> str:
     rows.append(("run", str(result.get("run_id"))))
     if look:
         rows.append(("look", look))
-    return _opening(result) + "\n\n" + aligned(rows) + (_how_to_load(model, result.get("image")) if model.get("name") else "")
+    return (
+        _opening(result)
+        + "\n\n"
+        + aligned(rows)
+        + (_how_to_load(model, result.get("image")) if model.get("name") else "")
+    )
 
 
 OUTCOMES = {
@@ -199,7 +204,9 @@ def _how_to_load(model: Mapping[str, Any], image: Mapping[str, Any] | None) -> s
     given, call = "new_rows.csv", "new_rows)  # a pandas DataFrame with the columns of the training data"
     if image and image["array"]:
         given = "new_images.npz"
-        call = f"images)  # an array (n, {', '.join(map(str, image['shape']))}) of {image['array']}, as they are"
+        call = (
+            f"images)  # an array (n, {', '.join(map(str, image['shape']))}) of {image['array']}, as they are"
+        )
     return (
         "\n\nPredict new rows:\n"
         f"  autoreg predict '{uri}' {given} predictions.csv\n"
