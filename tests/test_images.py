@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -501,7 +502,11 @@ def test_a_registered_model_takes_raw_images_alone_and_behind_a_server(tmp_path,
     assert "an array (n, 8, 8, 1) of uint8" in version.description
     port = free_port()
     serve = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/digits@champion"]
-    with process([*serve, "-p", str(port), "--env-manager", "local"]):
+    beside = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ["PATH"]]
+    )  # uvicorn is started by name
+    environment = {**os.environ, "PATH": beside}
+    with process([*serve, "-p", str(port), "--env-manager", "local"], env=environment):
         answers(f"http://127.0.0.1:{port}/ping")
         sent = json.dumps({"inputs": X[:20, ..., None].tolist()}).encode()
         answer = json.loads(answers(f"http://127.0.0.1:{port}/invocations", sent))
