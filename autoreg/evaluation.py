@@ -55,6 +55,9 @@ class Problem:
 
     def folds(self, encoding: Encoding) -> tuple[Encoded, ...]:
         """The encoded folds; preprocessing is fitted once per study, not once per trial."""
+        if self.table.image and encoding not in self._encoded:  # the same for every backend: kept once
+            for other, found in list(self._encoded.items())[:1]:
+                self._encoded[encoding], self._fitted[encoding] = found, self._fitted[other]
         if encoding not in self._encoded:
             made = [encode(self.table, f, encoding, self.weight) for f in self.split.folds]
             self._encoded[encoding] = tuple(encoded for encoded, _ in made)

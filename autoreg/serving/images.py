@@ -74,8 +74,10 @@ def scaled(block: Matrix, low: float, high: float) -> NDArray[np.float32]:
     ValueError
         A pixel is missing or infinite.
     """
-    if block.dtype == np.uint8:  # 256 values: looked up instead of computed
-        return np.asarray(((np.arange(256.0) - low) / (high - low)).astype(np.float32)[block])
+    if block.dtype == np.uint8:
+        if low == 0 and high == np.float32(high):  # one rounding, as below: a double has digits enough for both
+            return np.divide(block, np.float32(high), dtype=np.float32)
+        return np.asarray(((np.arange(256.0) - low) / (high - low)).astype(np.float32)[block])  # 256 values
     out = np.empty(block.shape, np.float32)
     step = max(1, CELLS // max(1, block.shape[1]))
     for i in range(0, len(block), step):
