@@ -75,7 +75,8 @@ def scaled(block: Matrix, low: float, high: float) -> NDArray[np.float32]:
         A pixel is missing or infinite.
     """
     if block.dtype == np.uint8:
-        if low == 0 and high == np.float32(high):  # one rounding, as below: a double has digits enough for both
+        # One rounding here and two below give the same: a double has digits enough for both.
+        if low == 0 and high == np.float32(high):
             return np.divide(block, np.float32(high), dtype=np.float32)
         return np.asarray(((np.arange(256.0) - low) / (high - low)).astype(np.float32)[block])  # 256 values
     out = np.empty(block.shape, np.float32)
