@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from autoreg.backends import Backend, get_backend
 from autoreg.data import load_table, make_split, refold
@@ -17,6 +18,7 @@ from autoreg.evaluation import Problem, class_weights
 from autoreg.metrics import Metric, get_metric
 from autoreg.space import Space, resolve
 from autoreg.spec import Study, load_study
+from autoreg.spec_split import PUBLISHED
 from autoreg.trial import Choice, Dimension, Params, Range, Rows, Split, Table
 
 if TYPE_CHECKING:
@@ -163,9 +165,8 @@ def _digest(study: Study, table: Table, spaces: Mapping[str, Space], block: int,
     The resolved spaces are part of it: a release with other built-in ranges searches another study.
     """
     sections = {
-        "data": study.data.model_dump(exclude={"source", "query", "image"})
-        | {"fingerprint": table.fingerprint},
-        "split": study.split.model_dump(),
+        "data": _named(study.data, {"source", "query", "image"}, {"scale"}) | {"fingerprint": table.fingerprint},
+        "split": _named(study.split, set(), {"reproduce", *PUBLISHED}),
         "search": {
             key: value
             for key, value in study.search
@@ -178,6 +179,12 @@ def _digest(study: Study, table: Table, spaces: Mapping[str, Space], block: int,
         sections["prior"] = vars(prior)
     text = json.dumps(sections, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _named(section: BaseModel, without: set[str], later: set[str]) -> dict[str, Any]:
+    """A section as part of a digest; keys that came later count where they say something, so that old digests hold."""
+    quiet = {key for key in later if getattr(section, key) == type(section).model_fields[key].default}
+    return section.model_dump(exclude=without | quiet)
 
 
 def _plain(value: Any) -> Any:

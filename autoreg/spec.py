@@ -21,6 +21,7 @@ from pydantic import (
 
 from autoreg.errors import StudyError, did_you_mean
 from autoreg.spec_parts import Duration, Names, RangeSpec, Section, Shape, SpaceSpec
+from autoreg.spec_split import SplitSpec as SplitSpec
 from autoreg.trial import Dimension, Scalar
 
 WHEN = ("always", "new_rows", "drift", "degraded", "age")
@@ -53,19 +54,9 @@ class DataSpec(Section):
         None,
         description="every row is an image: its shape, channels last, such as `[28, 28, 1]`; the features in file order are its pixels. Two numbers are a series, four a volume; known without this key for `.npz`, IDX and folders of images",
     )
-
-
-class SplitSpec(Section):
-    """How the table is divided."""
-
-    holdout: float = Field(0.2, ge=0.05, le=0.5, description="share of rows looked at once, at the very end")
-    folds: int = Field(5, ge=2, le=20, description="number of folds of the search")
-    estimate: Literal["holdout", "nested"] = Field(
-        "holdout",
-        description="`nested`: no rows are held out, the whole search is repeated in every outer fold (small data; costs `folds` times more)",
-    )
-    stop: float = Field(
-        0.15, ge=0.0, le=0.5, description="share of a fold's training rows that decides when training stops"
+    scale: Literal["auto", "standard", "none", "unit"] = Field(
+        "auto",
+        description="numbers for linear models and networks: `auto` standardises and clips, `standard` standardises alone, `none` leaves them as they are, `unit` divides pixels by 255 and others by their largest value",
     )
 
 
@@ -271,7 +262,7 @@ class Study(Section):
     def updated(self, **sections: dict[str, Any]) -> Study:
         """A copy with some keys of some sections replaced, checked again; None values are ignored."""
         raw: dict[str, Any] = {
-            key: dict(value) if isinstance(value, BaseModel) else value for key, value in self
+            key: _given(value) if isinstance(value, BaseModel) else value for key, value in self
         }
         for section, values in sections.items():
             raw[section] |= {key: value for key, value in values.items() if value is not None}
@@ -344,6 +335,11 @@ def _first_line(error: ValidationError) -> str:
     message = re.sub(r"^(Value error|Assertion failed), ", "", first["msg"])
     shown = "" if first["type"] == "value_error" else f", found {first['input']!r:.80}"
     return f"{name}: {message}{shown}{more}"
+
+
+def _given(section: BaseModel) -> dict[str, Any]:
+    """The keys that the study itself names; a key at its default may be refused where it is named."""
+    return {key: value for key, value in section if key in section.model_fields_set}
 
 
 def _keys_at(path: list[str]) -> list[str]:
