@@ -51,11 +51,14 @@ class Space:
     warm : tuple of Params
         Configurations of an earlier study, tried right after the default; what the space no longer holds of them is
         proposed anew.
+    exact : bool
+        Nothing is tried but what the study lists, the default neither.
     """
 
     dimensions: Mapping[str, Dimension]
     default: Params
     warm: tuple[Params, ...] = ()
+    exact: bool = False
 
     @property
     def searched(self) -> dict[str, Choice | Range]:
@@ -95,8 +98,20 @@ class Space:
             yield dict(zip(names, values, strict=True))
 
 
-def resolve(backend: Backend, sizes: Sizes, given: Mapping[str, Dimension], sampler: str) -> Space:
+def resolve(
+    backend: Backend, sizes: Sizes, given: Mapping[str, Dimension], sampler: str, exact: bool = False
+) -> Space:
     """Lay a study's own dimensions over the backend's built-in ones.
+
+    Parameters
+    ----------
+    backend : Backend
+    sizes : Sizes
+    given : mapping of str to Dimension
+        The study's own dimensions.
+    sampler : {"tpe", "random", "grid"}
+    exact : bool
+        Whatever the sampler, try what the study lists and nothing else, as the authors of an experiment did.
 
     Raises
     ------
@@ -109,21 +124,22 @@ def resolve(backend: Backend, sizes: Sizes, given: Mapping[str, Dimension], samp
         name: _merge(f"search.{backend.name}.{name}", d, given[name]) if name in given else _free(d)
         for name, d in built_in.items()
     }
-    if sampler == "grid":
+    preferred = backend.default(sizes, given)
+    if sampler == "grid" or exact:
         # A grid tries what the study lists and nothing else: what it does not name stays at the default.
-        standard = dict(backend.default(sizes))
         merged = {
-            name: d if name in given else standard.get(name, _representative(d)) for name, d in merged.items()
+            name: d if name in given else preferred.get(name, _representative(d))
+            for name, d in merged.items()
         }
+    if sampler == "grid":
         ranges = [name for name, d in merged.items() if isinstance(d, Range)]
         if ranges:
             raise StudyError(
                 f"search.{backend.name}.{ranges[0]}: a grid needs a list of values, found a range;"
                 ' give a list or use sampler = "tpe"'
             )
-    preferred = backend.default(sizes)
     default = {name: _nearest(d, preferred.get(name), name in given) for name, d in merged.items()}
-    return Space(merged, default)
+    return Space(merged, default, exact=exact)
 
 
 def _merge(where: str, built_in: Dimension, given: Dimension) -> Dimension:
@@ -250,6 +266,8 @@ class Proposer:
             return None
         every = [self.space.fill(chosen) for chosen in self.space.grid()]
         random.Random(derive_seed(self.seed, self.name, "order")).shuffle(every)
+        if self.space.exact:
+            return every
         first = dict(self.space.default)
         return [first, *(configuration for configuration in every if configuration != first)]
 
@@ -273,7 +291,7 @@ class Proposer:
         first, self.asked = self.asked == 0, self.asked + 1
         if self._list is not None:
             return Asked(dict(self._list[self.asked - 1]), {})
-        if first:
+        if first and not self.space.exact:
             return Asked(dict(self.space.default), {})
         self._thin()
         warm = self.space.warm[self.asked - 2 : self.asked - 1]

@@ -90,7 +90,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Fold:
-    """Row positions of one fold. ``stop`` decides when training ends, ``score`` judges; they never overlap."""
+    """Row positions of one fold. ``stop`` decides when training ends, ``score`` judges.
+
+    They never overlap, but for a published experiment that is repeated as its authors ran it.
+    """
 
     train: Rows
     stop: Rows

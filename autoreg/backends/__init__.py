@@ -27,6 +27,9 @@ PACKAGES = {"sklearn": "scikit-learn"}
 """What to install for a module of another name."""
 
 
+NOTHING_GIVEN: Mapping[str, Dimension] = {}
+
+
 @dataclass(frozen=True)
 class FitJob:
     """One model to fit.
@@ -42,12 +45,15 @@ class FitJob:
     rounds : int
         0: train until the stop part stops improving for ``patience`` (or to the cap where there is no stop part);
         above 0: train for exactly that many epochs or rounds, as a refit does.
+    accuracy : bool
+        Whether the curves of a network's accuracy are wanted beside those of its loss.
     """
 
     params: Params
     data: Encoded
     seed: int
     rounds: int = 0
+    accuracy: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,8 @@ class Fit:
     complexity : float
         Effective number of parameters: non-zero coefficients; leaves; weights above 1e-3 of the largest.
     curves : mapping
-        "train_loss" and "stop_loss" per epoch or round (mean internal loss without penalty), where there are any.
+        "train_loss" and "stop_loss" per epoch or round (mean internal loss without penalty), where there are any;
+        "train_accuracy" and "stop_accuracy" of networks, where a job asks for them.
     seconds : float
         Wall time of this fit; a batch divides its time over its jobs.
     """
@@ -121,8 +128,13 @@ class Backend(Protocol):
     def space(self, sizes: Sizes) -> dict[str, Dimension]:
         """Every name this backend has, with its built-in dimension for data of these sizes."""
 
-    def default(self, sizes: Sizes) -> dict[str, str | int | float | bool]:
-        """The library's own default configuration in canonical names (a subset of ``space``'s names)."""
+    def default(
+        self, sizes: Sizes, given: Mapping[str, Dimension] = NOTHING_GIVEN
+    ) -> dict[str, str | int | float | bool]:
+        """The library's own default configuration in canonical names (a subset of ``space``'s names).
+
+        ``given`` are the study's own dimensions, where one default hangs on another name.
+        """
 
     def check(self, space: Mapping[str, Dimension], task: Task) -> None:
         """Refuse before trial 0 what this backend cannot do.

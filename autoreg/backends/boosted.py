@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 
-from autoreg.backends import Fit, FitFailure, FitJob, always, each_in_time
+from autoreg.backends import NOTHING_GIVEN, Fit, FitFailure, FitJob, always, each_in_time
 from autoreg.backends.checks import Limit, check_space
 from autoreg.backends.common import (
     NO_ROW,
@@ -97,7 +97,9 @@ class BoostedBackend:
             "colsample": Range(0.5, 1.0),
         }
 
-    def default(self, sizes: Sizes) -> dict[str, str | int | float | bool]:
+    def default(
+        self, sizes: Sizes, given: Mapping[str, Dimension] = NOTHING_GIVEN
+    ) -> dict[str, str | int | float | bool]:
         """XGBoost's own: 100 rounds (fewer on large data) of depth 6, step .3, lambda 1, no early stopping."""
         return {
             "penalty": "l2",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from autoreg.errors import StudyError, did_you_mean
-from autoreg.trial import Choice, Dimension, Range, Scalar
+from autoreg.trial import Choice, Dimension, Range, Scalar, Task
 
 LARGEST = 1e15  # beyond it neighbouring whole numbers are one float, and no setting means anything
 
@@ -98,3 +98,37 @@ def _check_range(where: str, given: Range, limit: Limit) -> None:
     for end, value in ends.items():
         if not limit.holds(value):
             raise StudyError(f"{where}: expected {limit}, found {end} = {value:g}")
+
+
+def check_native(space: Mapping[str, Dimension], task: Task) -> None:
+    """Refuse what a linear model's ``C`` and ``solver = "liblinear"`` cannot go with.
+
+    Raises
+    ------
+    StudyError
+        Names the option, what was expected, what was found.
+    """
+    solver, penalty = _named(space.get("solver", "auto")), space.get("penalty", "")
+    asked = [
+        f"search.sklearn.{n}" for n, yes in (("C", "C" in space), ("solver", "liblinear" in solver)) if yes
+    ]
+    if "C" in space and "alpha" in space:
+        raise StudyError("search.sklearn.C: stands for alpha = 1 / (C * rows), found both; keep one of them")
+    if asked and task == "regression":
+        raise StudyError(
+            f"{asked[0]}: belongs to logistic regression, found a regression target; leave it out"
+        )
+    if "liblinear" not in solver:
+        return
+    if task == "multiclass":
+        raise StudyError("search.sklearn.solver: liblinear is for two classes, found more; use 'auto'")
+    if isinstance(penalty, Range) or not set(_named(penalty)) <= {"l1", "l2"}:
+        raise StudyError(
+            'search.sklearn.penalty: liblinear knows l1 and l2; add penalty = "l1", "l2" or a list of both'
+        )
+
+
+def _named(dimension: Dimension) -> tuple[Scalar, ...]:
+    if isinstance(dimension, Range):
+        return ()
+    return dimension.values if isinstance(dimension, Choice) else (dimension,)

@@ -14,8 +14,8 @@ from scipy.linalg import LinAlgWarning
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet, LinearRegression, Ridge
 
-from autoreg.backends import Fit, FitFailure, FitJob, always, each_in_time, logistic
-from autoreg.backends.checks import Limit, check_space
+from autoreg.backends import NOTHING_GIVEN, Fit, FitFailure, FitJob, always, each_in_time, logistic
+from autoreg.backends.checks import Limit, check_native, check_space
 from autoreg.backends.common import (
     NO_ROW,
     calm_algebra,
@@ -34,7 +34,8 @@ LIMITS = {
     "penalty": Limit(choices=PENALTIES),
     "alpha": Limit(low=0.0),
     "l1_ratio": Limit(low=0.0, high=1.0),
-    "solver": Limit(choices=("auto", "exact", "sgd")),
+    "C": Limit(low=0.0, open_low=True),
+    "solver": Limit(choices=("auto", "exact", "sgd", "liblinear")),
     "patience": Limit(low=0, integer=True),
 }
 LARGE = 3e7
@@ -47,7 +48,8 @@ class LinearBackend:
     The objective is ``mean loss + alpha * (l1_ratio * |w|_1 + (1 - l1_ratio) / 2 * |w|^2)`` with free
     intercepts; the loss is log loss, or half the squared error of the standardised target. So
     ``C = 1 / (alpha * n)`` in ``LogisticRegression``, ``alpha * n`` in ``Ridge``, ``alpha`` itself in
-    ``ElasticNet``. ``patience`` is for the stochastic solver alone, and searched where ``auto`` takes it.
+    ``ElasticNet``. A ``C`` that is given replaces ``alpha``; 0 says that there is none. ``solver = "liblinear"`` is
+    scikit-learn's own estimator with that solver, which penalizes the intercept too. ``patience`` is for the stochastic solver alone, and searched where ``auto`` takes it.
     """
 
     name = "sklearn"
@@ -62,17 +64,22 @@ class LinearBackend:
             "penalty": Choice(("l2", "l1", "elasticnet", "none")),
             "alpha": Range(float(np.clip(0.01 / max(1, sizes.rows), 1e-6, 1e-5)), 3.0, log=True),
             "l1_ratio": Range(0.05, 0.95),
+            "C": 0.0,
             "solver": "auto",
             "patience": Range(3, 20, log=True, integer=True) if large(sizes) else 5,
         }
 
-    def default(self, sizes: Sizes) -> dict[str, str | int | float | bool]:
+    def default(
+        self, sizes: Sizes, given: Mapping[str, Dimension] = NOTHING_GIVEN
+    ) -> dict[str, str | int | float | bool]:
         """scikit-learn's own: ``LogisticRegression(C=1)`` or ``Ridge(alpha=1)``, both ``alpha = 1 / n`` here."""
-        return {"penalty": "l2", "alpha": 1.0 / max(1, sizes.rows), "solver": "auto", "patience": 5}
+        alpha = 1.0 / max(1, sizes.rows)
+        return {"penalty": "l2", "alpha": alpha, "C": 0.0, "solver": "auto", "patience": 5}
 
     def check(self, space: Mapping[str, Dimension], task: Task) -> None:
         """Refuse before trial 0 what the linear models cannot do; raises ``StudyError``."""
         check_space(self.name, space, LIMITS)
+        check_native(space, task)
 
     def fit(self, jobs: Sequence[FitJob], in_time: Callable[[], bool] = always) -> list[Fit | FitFailure]:
         """Fit every job in turn."""
@@ -93,11 +100,17 @@ class _Found:
 def _fit(job: FitJob) -> Fit | FitFailure:
     started = time.perf_counter()
     train, p = counted(job.data.train), job.params
-    penalty = effective(str(p["penalty"]), float(p["alpha"]), float(p["l1_ratio"]))
+    native = float(p.get("C", 0.0)) * total_weight(train)
+    penalty = effective(
+        str(p["penalty"]), 1.0 / native if native else float(p["alpha"]), float(p["l1_ratio"])
+    )
     params = dict(p) | {"penalty": penalty.kind, "alpha": penalty.alpha, "l1_ratio": penalty.l1_ratio}
+    if not native:
+        params.pop("C", None)
     rows, columns = train.X.shape
     stochastic = _stochastic(job, rows, columns) if p["solver"] == "auto" else p["solver"] == "sgd"
-    params["solver"] = "sgd" if stochastic else "exact"
+    if p["solver"] != "liblinear":
+        params["solver"] = "sgd" if stochastic else "exact"
     if not stochastic:
         params.pop("patience")
     if not rows:
@@ -154,7 +167,12 @@ def _classes(job: FitJob, train: Part, penalty: Penalty, stochastic: bool) -> _F
         curves = {name: curve for name, curve in curves.items() if len(curve)}
         return _Found(descent.coef, descent.intercept, native, descent.epochs, curves)
     weight = np.ones(len(train)) if train.weight is None else np.asarray(train.weight, np.float64)
-    solution = logistic.solve(train.X.astype(np.float64), codes, len(present), weight, penalty)
+    X = train.X.astype(np.float64)
+    if job.params["solver"] == "liblinear":
+        native["C"] = float(job.params["C"]) or native["C"]
+        solution = logistic.liblinear(X, codes, weight, penalty, float(native["C"]), job.seed)
+    else:
+        solution = logistic.solve(X, codes, len(present), weight, penalty)
     native |= {"solver": solution.solver, "converged": solution.converged}
     coef, intercept = _widen(solution, present, k, len(train))
     return _Found(coef, intercept, native)

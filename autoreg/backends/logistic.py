@@ -26,6 +26,10 @@ TOLERANCE = 1e-5
 """Largest entry of the (sub)gradient at which a solution counts as found."""
 
 
+LIBLINEAR = 100
+"""Iterations at most of the liblinear solver: scikit-learn's own limit."""
+
+
 @dataclass(frozen=True)
 class Solution:
     """Fitted linear scores.
@@ -56,6 +60,22 @@ def solve(X: Floats, codes: NDArray[Any], n_classes: int, weight: Floats, penalt
         return _reweighted(X, codes.astype(np.float64), weight / weight.sum(), penalty)
     truth = codes[:, None] == 1 if outputs == 1 else np.eye(n_classes)[codes]
     return _split(X, truth.astype(np.float64), weight / weight.sum(), penalty)
+
+
+def liblinear(
+    X: Floats, codes: NDArray[Any], weight: Floats, penalty: Penalty, strength: float, seed: int
+) -> Solution:
+    """scikit-learn's estimator with the liblinear solver (Fan et al. 2008), at its own tolerance.
+
+    Its objective is ``C * sum(w_i loss_i) + |(w, b)|_1`` or ``+ |(w, b)|^2 / 2``: the intercept is penalized too.
+    """
+    model = LogisticRegression(
+        C=strength, l1_ratio=penalty.l1_ratio, solver="liblinear", max_iter=LIBLINEAR, random_state=seed
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # answered by ``converged``
+        model.fit(X, codes, sample_weight=weight)
+    return Solution(model.coef_.T, model.intercept_, "liblinear", int(model.n_iter_.max()) < LIBLINEAR)
 
 
 def newton_pays(rows: int, columns: int, outputs: int) -> bool:

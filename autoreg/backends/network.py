@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
-from autoreg.backends import Fit, FitFailure, FitJob, always
+from autoreg.backends import NOTHING_GIVEN, Fit, FitFailure, FitJob, always
 from autoreg.backends.checks import Limit, check_space
 from autoreg.backends.layers import parse_activations, parse_hidden
 from autoreg.errors import StudyError
@@ -47,6 +47,7 @@ LIMITS: dict[str, Limit] = {
     "activity_layers": Limit(choices=("all", "first")),
     "monitor": Limit(choices=("loss", "accuracy")),
     "min_delta": _FACTOR,
+    "early_stopping": Limit(choices=(False, True)),
     "optimizer": Limit(choices=("adam", "sgd")),
     "batch_size": Limit(1, 1_000_000, integer=True),
     "epochs": Limit(1, 1_000_000, integer=True),
@@ -77,8 +78,10 @@ PLAIN: dict[str, Scalar] = {
     "activity_layers": "all",
     "monitor": "loss",
     "min_delta": 0.0,
+    "early_stopping": True,
     "optimizer": "adam",
 }
+LEARNING_RATES = {"adam": 1e-3, "sgd": 1e-2}  # the defaults of Keras
 
 
 def batch_size(rows: int) -> int:
@@ -95,6 +98,8 @@ def effective_params(params: Params) -> dict[str, Scalar]:
     """What a configuration really asks for: names that have no effect take the value they have in effect."""
     out: dict[str, Scalar] = {**PLAIN, **params}
     out["residual"] = bool(out["residual"]) and _repeats(parse_hidden(out["hidden"]))
+    if not out["early_stopping"]:  # then nothing is monitored, and no patience runs out
+        out |= {"patience": out["epochs"], "monitor": "loss", "min_delta": 0.0}
     l1, l2 = float(out["kernel_l1"]), 2 * float(out["kernel_l2"])
     if l1 or l2:  # Keras' own factors replace the canonical names, and here those say the same
         kind = "elasticnet" if l1 and l2 else "l1" if l1 else "l2"
@@ -137,9 +142,11 @@ class NetworkBackend:
             searched["bins"] = Choice((0, BINS))
         return fixed | searched | {"batch_size": batch_size(sizes.rows), "epochs": epoch_cap(sizes.rows)}
 
-    def default(self, sizes: Sizes) -> dict[str, Scalar]:
+    def default(self, sizes: Sizes, given: Mapping[str, Dimension] = NOTHING_GIVEN) -> dict[str, Scalar]:
         """See ``Backend``. A plain network as a tutorial would write it: nothing but early stopping."""
-        return {**PLAIN, "batch_size": batch_size(sizes.rows), "epochs": epoch_cap(sizes.rows)}
+        rate = LEARNING_RATES.get(str(given.get("optimizer")), PLAIN["learning_rate"])
+        sized = {"batch_size": batch_size(sizes.rows), "epochs": epoch_cap(sizes.rows)}
+        return {**PLAIN, "learning_rate": rate, **sized}
 
     def check(self, space: Mapping[str, Dimension], task: Task) -> None:
         """See ``Backend``."""

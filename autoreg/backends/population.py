@@ -56,6 +56,7 @@ class Entry:
     ramps: Ramps | None = None
     train: list[float] = field(default_factory=list)
     stop: list[float] = field(default_factory=list)
+    hits: list[tuple[float, float]] = field(default_factory=list)
     weights: Weights | None = None
     rounds: int = 0
     failed: bool = False
@@ -63,8 +64,13 @@ class Entry:
 
     @property
     def has_stop(self) -> bool:
-        """Whether the stop part decides when training ends."""
+        """Whether there is a stop part to judge after every epoch."""
         return self.job.data.stop is not None and not self.job.rounds
+
+    @property
+    def stops(self) -> bool:
+        """Whether the stop part decides when training ends; else the last weights are kept."""
+        return self.has_stop and bool(self.params["early_stopping"])
 
     def outcome(self) -> Fit | FitFailure:
         """What the backend reports."""
@@ -75,6 +81,9 @@ class Entry:
         told = {"train_loss": self.train} | ({"stop_loss": self.stop} if self.has_stop else {})
         with np.errstate(over="ignore"):  # the square of a target beyond 1e154 is infinite, the fit is not
             curves = {name: np.array(curve) * self.scale * self.scale for name, curve in told.items()}
+        if self.job.accuracy:
+            train, stop = np.array(self.hits).T
+            curves |= {"train_accuracy": train} | ({"stop_accuracy": stop} if self.has_stop else {})
         return Fit(
             member=PopulationMember(
                 self.shape, self.recipe, self.weights, task, self.scale, self.shift, self.ramps
@@ -182,9 +191,10 @@ def prepare(chunk: Sequence[Entry]) -> tuple[Program, Rows, Members, Any, Any]:
         [place[id(e.job.data)] for e in chunk],
         [e.job.seed for e in chunk],
         [e.job.rounds or e.recipe.epochs for e in chunk],
-        [e.has_stop for e in chunk],
+        [e.stops for e in chunk],
     )
-    machine = program(Key(chunk[0].shape, task, recipes[0].optimizer, parts_used(recipes)))
+    parts = parts_used(recipes) | ({"accuracy"} if chunk[0].job.accuracy else frozenset())
+    machine = program(Key(chunk[0].shape, task, recipes[0].optimizer, parts))
     machine.load([initial_weights(e.shape, e.job.seed) for e in chunk], own)
     longest = max(len(data.train) for data in slots)
     steps = -(-longest // recipes[0].batch_size)
@@ -218,10 +228,11 @@ def _run(
             raise OutOfTime
         epoch, before = epoch + 1, at.active.numpy()
         at, *losses = machine.epoch(rows, own, at, tf.constant(epoch), *sizes)
-        train, stop = (loss.numpy() for loss in losses)
+        train, stop, *hits = (loss.numpy() for loss in losses)
         for i in np.flatnonzero(before):
             live[i].train.append(float(train[i]))
             live[i].stop.append(float(stop[i]))
+            live[i].hits += [(float(hits[0][i]), float(hits[1][i]))] if hits else []
         active = at.active.numpy()
         if active.sum() > COMPACT * len(live):
             continue

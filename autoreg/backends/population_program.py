@@ -96,27 +96,31 @@ class Program:
 
     def _epoch(
         self, rows: Rows, own: Members, at: Progress, epoch: Tensor, steps: Tensor, width: Tensor
-    ) -> tuple[Progress, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """Train every member for one epoch, judge it, note who improved, who is done and who failed.
 
-        Returns the progress and the epoch's mean training and stop losses without penalty, (members,).
+        Returns the progress and the epoch's mean training and stop losses without penalty, (members,); then, where they
+        are wanted, the shares of rows guessed right in training, as it went on, and of the stop rows.
         """
         batches = deal(rows, own, epoch, steps, width)
         window = self.windows(own, epoch, width)
 
-        def body(s: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+        def body(s: Tensor, *totals: Tensor) -> tuple[Tensor, ...]:
             batch = Batches(*(tensor[s] for tensor in batches))
             masks = self.masks(own, epoch, s, window)
-            return s + 1, total + self._step(rows, own, batch, masks, (epoch - 1) * steps + s + 1)
+            found = self._step(rows, own, batch, masks, (epoch - 1) * steps + s + 1)
+            return s + 1, *(total + new for total, new in zip(totals, found, strict=True))
 
-        start = (tf.constant(0), tf.zeros_like(own.rate))
-        total = tf.while_loop(lambda s, _: s < steps, body, start)[1]
-        train = total / tf.cast(tf.gather(rows.counts, own.slot), tf.float32)
+        counted = 2 if "accuracy" in self.key.parts else 1
+        start = (tf.constant(0), *(tf.zeros_like(own.rate) for _ in range(counted)))
+        totals = tf.while_loop(lambda s, *_: s < steps, body, start)[1:]
+        count = tf.cast(tf.gather(rows.counts, own.slot), tf.float32)
+        train, *right = (total / count for total in totals)
         value = {name: self._value(own, name) for name in self.names}
         stop, accuracy = self._judge(rows, own, value)
         at, improved = _progress(own, at, epoch, train, stop, accuracy)
         self._note_best(value, improved)
-        return at, train, stop
+        return at, train, stop, *([*right, accuracy] if right else [])
 
     def _value(self, own: Members, name: Name) -> Tensor:
         raw = self.values[name].read_value()
@@ -138,8 +142,8 @@ class Program:
 
     def _step(
         self, rows: Rows, own: Members, batch: Batches, masks: list[Tensor | None], t: Tensor
-    ) -> Tensor:
-        """One step of every member; the sum of its rows' losses, (members,)."""
+    ) -> tuple[Tensor, ...]:
+        """One step of every member: the sum of its rows' losses, and of its hits where they are wanted, (members,)."""
         raw = {name: self.values[name].read_value() for name in self.trained}
         value = {name: u * self._factor(own, name) for name, u in raw.items()}
         x = tf.gather(rows.x, batch.rows)
@@ -151,7 +155,8 @@ class Program:
         for name in self.trained:
             self._update(name, raw[name], grads[name], own, t)
         self._move_statistics(passes, batch)
-        return tf.reduce_sum(loss * batch.w, 1) * batch.size
+        told = (loss, hits(self.key.task, z, batch.y)) if "accuracy" in self.key.parts else (loss,)
+        return tuple(tf.reduce_sum(values * batch.w, 1) * batch.size for values in told)
 
     def _factor(self, own: Members, name: Name) -> Tensor:
         """What turns a kept array into the one that multiplies: learning rate, and dropout's factor for kernels."""

@@ -23,7 +23,8 @@ class Key:
     task : Task
     optimizer : {"adam", "sgd"}
     parts : frozenset of str
-        What some member needs: "dropout", "input_dropout", "l1", "l2", "bias", "activity", "decay", "smoothing".
+        What some member needs: "dropout", "input_dropout", "l1", "l2", "bias", "activity", "decay", "smoothing";
+        and "accuracy" where its curves are wanted.
     """
 
     shape: Shape

@@ -2,6 +2,7 @@
 
 from autoreg.data.load import load_table
 from autoreg.data.preprocess import encode, fit_preprocessor
+from autoreg.data.published import is_published
 from autoreg.data.split import make_split, refold
 
-__all__ = ["encode", "fit_preprocessor", "load_table", "make_split", "refold"]
+__all__ = ["encode", "fit_preprocessor", "is_published", "load_table", "make_split", "refold"]

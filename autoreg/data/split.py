@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.data.holdout import hold_out
+from autoreg.data.published import published_split
 from autoreg.errors import DataError
 from autoreg.spec import SplitSpec
 from autoreg.trial import Floats, Fold, Rows, Split, Table
@@ -28,6 +29,7 @@ def make_split(table: Table, spec: SplitSpec, seed: int, rule: Mapping[str, Any]
     the first of 0, 1, ... for which the share of rows and every class (or quarter of the target's range) come
     within one standard deviation of what is expected, or else the nearest to it. Folds are stratified by class
     or target quantile, keep groups whole, or, with a time column, train on earlier rows and score later ones.
+    ``reproduce`` takes the division of a published experiment instead.
 
     Parameters
     ----------
@@ -44,6 +46,8 @@ def make_split(table: Table, spec: SplitSpec, seed: int, rule: Mapping[str, Any]
         Too few rows, groups or times; a fold would train on one class; a part in which every row weighs 0;
         group and time together.
     """
+    if spec.reproduce:
+        return published_split(table, spec)
     if table.group is not None and table.time is not None:
         raise DataError(
             "data.group and data.time cannot be combined: rows of a group would part; leave one out"
