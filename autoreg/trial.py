@@ -65,6 +65,8 @@ class Table:
         What was decided while loading, in words for the user.
     image : tuple of int, or None
         Every row is an image: the features in order, reshaped to (..., channels). Two numbers are a series, four a volume.
+    scale : {"auto", "standard", "none", "unit"}
+        What the dense encoding does with numbers; see ``data.preprocess.fit_preprocessor``.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Table:
     id: NDArray[Any] | None = None
     notes: tuple[str, ...] = ()
     image: tuple[int, ...] | None = None
+    scale: str = "auto"
 
     @property
     def n_classes(self) -> int:

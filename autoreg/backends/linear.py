@@ -100,12 +100,11 @@ class _Found:
 def _fit(job: FitJob) -> Fit | FitFailure:
     started = time.perf_counter()
     train, p = counted(job.data.train), job.params
-    native = float(p.get("C", 0.0)) * total_weight(train)
-    penalty = effective(
-        str(p["penalty"]), 1.0 / native if native else float(p["alpha"]), float(p["l1_ratio"])
-    )
+    inverse = float(p.get("C", 0.0)) * total_weight(train)
+    alpha = 1.0 / inverse if inverse else float(p["alpha"])
+    penalty = effective(str(p["penalty"]), alpha, float(p["l1_ratio"]))
     params = dict(p) | {"penalty": penalty.kind, "alpha": penalty.alpha, "l1_ratio": penalty.l1_ratio}
-    if not native:
+    if not inverse:
         params.pop("C", None)
     rows, columns = train.X.shape
     stochastic = _stochastic(job, rows, columns) if p["solver"] == "auto" else p["solver"] == "sgd"

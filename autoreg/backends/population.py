@@ -130,7 +130,8 @@ def fit_population(
     entries = [new_entry(job, own, wide) for job, own in zip(jobs, params, strict=True)]
     groups: dict[Any, list[Entry]] = {}
     for entry in entries:
-        key = (entry.shape, entry.job.data.task, entry.recipe.optimizer, entry.recipe.batch_size)
+        recipe = entry.recipe
+        key = (entry.shape, entry.job.data.task, recipe.optimizer, recipe.batch_size, entry.job.accuracy)
         groups.setdefault(key, []).append(entry)
     for group in groups.values():
         for chunk in chunks(group):

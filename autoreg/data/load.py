@@ -94,6 +94,7 @@ def load_table(spec: DataSpec, name: str, folder: Path, frame: pd.DataFrame | No
         mark,
         notes=tuple(notes + found),
         image=image,
+        scale=spec.scale,
         **aside,
     )
 

@@ -30,6 +30,9 @@ def fit_preprocessor(table: Table, rows: Rows, encoding: Encoding) -> Preprocess
     hashed bag of words of length 1 (64 columns). Images, in both: every pixel in its place, scaled by one rule for
     the whole image so that the range of the rows, or 0 to 255 for bytes, becomes 0 to 1.
 
+    ``table.scale`` changes what becomes of numbers and days in the dense encoding: "standard" does not clip, "none"
+    leaves them raw, "unit" divides pixels (whole numbers from 0 to 255) by 255 and others by their largest size.
+
     Parameters
     ----------
     table : Table
@@ -59,7 +62,7 @@ def fit_preprocessor(table: Table, rows: Rows, encoding: Encoding) -> Preprocess
     state["category"] = [_fit_category(frame[n], n, dense) for n in names["category"]]
     state["text"] = [{"name": n, "dims": TEXT_COLUMNS, "hole": _has_missing(frame[n])} for n in names["text"]]
     if dense:
-        state |= _fit_numbers(Preprocessor(state).raw(frame), state)
+        state |= _fit_numbers(Preprocessor(state).raw(frame), state, table.scale)
     state["columns"], state["levels"] = _columns(state)
     if not state["columns"]:  # words that are one level in these rows; a matrix needs a column all the same
         state["category"][0]["skip"] = 0
@@ -125,7 +128,7 @@ def _fit_category(column: Any, name: str, dense: bool) -> dict[str, Any]:
     }
 
 
-def _fit_numbers(raw: Array, state: dict[str, Any]) -> dict[str, Any]:
+def _fit_numbers(raw: Array, state: dict[str, Any], how: str) -> dict[str, Any]:
     """Median, mean and reciprocal standard deviation of every numeric column, and those that get an indicator."""
     kinds = _numeric_kinds(state)
     fill, missing = _medians(raw)
@@ -136,13 +139,26 @@ def _fit_numbers(raw: Array, state: dict[str, Any]) -> dict[str, Any]:
     varies = (spread > 1e-13 * np.abs(mean)) & (spread > 1e-150)  # below that it is rounding
     as_is = varies & ((kinds == "turn") | (kinds == "boolean"))
     scale = np.where(varies & ~as_is, 1.0 / np.where(varies, spread, 1.0), as_is)
+    if how in ("none", "unit"):
+        as_is = np.ones(len(fill), bool)
+        scale = np.where(kinds == "numeric", _unit(filled), 1.0) if how == "unit" else np.ones(len(fill))
     holes = np.flatnonzero((missing > 0) & (missing < len(raw)) & (kinds != "turn"))
     return {
         "fill": fill.tolist(),
         "mean": np.where(as_is, 0.0, mean).tolist(),
         "scale": scale.tolist(),
         "holes": holes.tolist(),
+        **({} if how == "auto" else {"clip": None}),
     }
+
+
+def _unit(filled: Array) -> Array:
+    """What every column is multiplied by so that it is about 1 at most."""
+    largest = np.abs(filled).max(axis=0, initial=0.0)
+    bright = largest.max(initial=0.0)
+    if 128 <= bright <= 255 and filled.min(initial=0.0) >= 0 and (filled == np.floor(filled)).all():
+        return np.full(len(largest), 1.0 / 255.0)
+    return np.asarray(1.0 / np.where(largest > 0, largest, 1.0))
 
 
 def _medians(raw: Array) -> tuple[Array, Array]:

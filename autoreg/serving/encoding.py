@@ -138,7 +138,8 @@ class Preprocessor:
         if s["dense"]:
             holes = np.isnan(raw)
             z = (np.where(holes, s["fill"], raw) - s["mean"]) * s["scale"]
-            blocks = [np.clip(z, -CLIP, CLIP), holes[:, s["holes"]]]
+            most = s.get("clip", CLIP)
+            blocks = [np.clip(z, *((-3e38, 3e38) if most is None else (-most, most))), holes[:, s["holes"]]]
         blocks += [self._category(frame[entry["name"]], entry) for entry in s["category"]]
         for entry in s["text"]:
             blocks.append(hashed(frame[entry["name"]], entry["dims"])[:, : entry["dims"] + entry["hole"]])
