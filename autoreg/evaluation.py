@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from autoreg.backends import Backend, Fit, FitFailure, FitJob, always
 from autoreg.backends.common import calm_algebra
-from autoreg.data import encode
+from autoreg.data import encode, is_published
+from autoreg.effects import effects
 from autoreg.metrics import Metric, loss_rows
 from autoreg.serving import Preprocessor
 from autoreg.trial import Encoded, Encoding, Floats, Fold, Params, Sizes, Split, State, Table, TrialResult
 
 PRUNE_Z = 2.33
 KEPT_BYTES = 4_000_000
+CURVES = ("train_loss", "stop_loss", "train_accuracy", "stop_accuracy")
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,17 @@ class Problem:
     weight: Floats | None = None
     _encoded: dict[Encoding, tuple[Encoded, ...]] = field(default_factory=dict)
     _fitted: dict[Encoding, tuple[Preprocessor, ...]] = field(default_factory=dict)
+
+    @property
+    def published(self) -> bool:
+        """Whether the split is that of a published experiment."""
+        return is_published(self.split)
+
+    def job(self, candidate: Candidate, data: Encoded, fold: int) -> FitJob:
+        """What is to be fitted on one fold."""
+        accuracy = self.metric.name == "accuracy" or candidate.params.get("monitor") == "accuracy"
+        seed = fold_seed(candidate.seed, fold)
+        return FitJob(candidate.params, data, seed, accuracy=self.published and accuracy)
 
     def folds(self, encoding: Encoding) -> tuple[Encoded, ...]:
         """The encoded folds; preprocessing is fitted once per study, not once per trial."""
@@ -148,7 +161,7 @@ def fit_folds(
         The deadline passed before all were fitted.
     """
     folds = problem.folds(backend.encoding)
-    jobs = [FitJob(c.params, data, fold_seed(c.seed, k)) for c in candidates for k, data in enumerate(folds)]
+    jobs = [problem.job(c, data, k) for c in candidates for k, data in enumerate(folds)]
     outcomes = backend.fit(jobs, in_time)
     found: list[list[Fit] | FitFailure] = []
     for i in range(len(candidates)):
@@ -167,7 +180,7 @@ def _evaluate_block(
     backend: Backend, candidates: Sequence[Candidate], problem: Problem, in_time: Callable[[], bool]
 ) -> list[TrialResult]:
     folds = problem.folds(backend.encoding)
-    jobs = [FitJob(c.params, data, fold_seed(c.seed, k)) for c in candidates for k, data in enumerate(folds)]
+    jobs = [problem.job(c, data, k) for c in candidates for k, data in enumerate(folds)]
     outcomes = backend.fit(jobs, in_time)
     results = []
     for i, candidate in enumerate(candidates):
@@ -190,7 +203,7 @@ def _evaluate_one(
     reference = None if incumbent is None else problem.row_losses(incumbent)
     folds = problem.folds(backend.encoding)
     for k, data in enumerate(folds):
-        outcome = backend.fit([FitJob(candidate.params, data, fold_seed(candidate.seed, k))], in_time)[0]
+        outcome = backend.fit([problem.job(candidate, data, k)], in_time)[0]
         if not tally.add(k, data, outcome):
             break
         if reference is not None and 2 <= k + 1 < len(folds):
@@ -232,6 +245,7 @@ class _Tally:
         self.row_scores: list[tuple[Floats, Floats | None]] = []
         self.seconds = 0.0
         self.failure = ""
+        self.details: dict[str, Any] = {}
 
     def add(self, k: int, data: Encoded, outcome: Fit | FitFailure) -> bool:
         """Take one fold's outcome in; False when the configuration has failed."""
@@ -251,6 +265,9 @@ class _Tally:
             return False
         metric, fold = self.problem.metric, self.problem.split.folds[k]
         self._score(data, fold, predictions, metric)
+        if self.problem.published:
+            classes = self.problem.table.classes
+            self.details |= effects(data, outcome.member, predictions, fitted, classes)
         self.train_scores.append(metric(data.train.y, fitted, _plain(self.problem, fold.train)))
         # The member itself is not kept: a study holds hundreds of trials.
         self.fits.append(replace(outcome, member=None))  # type: ignore[arg-type]
@@ -296,6 +313,7 @@ class _Tally:
             curves=mean_curves(self.fits),
             seconds=self.seconds,
             reason=pruned,
+            details=self.details,
         )
 
     def _score_se(self) -> float:
@@ -322,7 +340,7 @@ def _plain(problem: Problem, rows: NDArray[np.int64]) -> Floats | None:
 def mean_curves(fits: Sequence[Fit], reach: float = 1.0) -> dict[str, Floats]:
     """Mean over the fits that trained so long, up to the step that a share ``reach`` of them got to."""
     curves = {}
-    for name in ("train_loss", "stop_loss"):
+    for name in CURVES:
         found = [np.asarray(f.curves[name]) for f in fits if name in f.curves and len(f.curves[name])]
         if found and len(found) == len(fits):
             lengths = sorted(map(len, found), reverse=True)

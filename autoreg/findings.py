@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autoreg.effects import KEPT, REMOVED
 from autoreg.explain import importance, judged, removed_columns, worth
 from autoreg.outcome import Outcome, default_numbers
 from autoreg.record import (
@@ -22,13 +24,18 @@ from autoreg.record import (
     Worth,
 )
 from autoreg.selection import incumbents
-from autoreg.shipping import configuration
+from autoreg.serving import Package
+from autoreg.shipping import Shipment, configuration
 from autoreg.space import derive_seed
 from autoreg.trial import Choice, Floats, Range, TrialRecord
 
+NOTHING_SHIPPED = Shipped("", [], [], None, None, None, None, 0.0, 0.0, "")
+POINTS = 200
+"""Points of a trial's curve in the record at most."""
+
 
 def gather(outcome: Outcome, report: dict[str, Any], seconds: Callable[[], float]) -> StudyRecord:
-    """The study's record, explanations included as far as the time goes.
+    """The study's record, explanations included as far as the time goes, where there is a model to explain.
 
     Parameters
     ----------
@@ -38,9 +45,29 @@ def gather(outcome: Outcome, report: dict[str, Any], seconds: Callable[[], float
     seconds : callable
         Seconds left for explanations.
     """
+    record = _told(outcome, report)
+    if outcome.shipment is None:
+        details = outcome.winner.result.details
+        return replace(record, removed=list(details.get(REMOVED, ())), kept=list(details.get(KEPT, ())))
+    package = outcome.shipment.package
+    gone, kept = _removed(outcome, package)
+    found = _importance(outcome, package, seconds() / 2)
+    return replace(
+        record,
+        events=outcome.history,
+        shipped=_shipped(outcome, outcome.shipment),
+        overtuning=_overtuning(outcome),
+        judged=_judged(outcome, package),
+        removed=gone,
+        kept=kept,
+        worth=_worth(outcome, seconds),
+        importance=found,
+    )
+
+
+def _told(outcome: Outcome, report: dict[str, Any]) -> StudyRecord:
+    """What a study found, without the model that it ships."""
     planned, table = outcome.planned, outcome.planned.table
-    gone, kept = _removed(outcome)
-    found = _importance(outcome, seconds())
     return StudyRecord(
         report=report,
         metric=planned.metric.name,
@@ -57,26 +84,22 @@ def gather(outcome: Outcome, report: dict[str, Any], seconds: Callable[[], float
         folds=len(planned.split.folds),
         repeats=len(outcome.finals.problems) if outcome.finals else 0,
         rule=planned.study.select.rule,
-        trials=[_row(r) for r in outcome.records],
+        trials=[_row(r, outcome.trial_curves.get(r.number, {})) for r in outcome.records],
         searched=_searched(outcome),
         events=outcome.history,
         finalists=_finalists(outcome),
-        shipped=_shipped(outcome),
-        overtuning=_overtuning(outcome),
+        shipped=NOTHING_SHIPPED,
+        overtuning=[],
         curves={name: values.tolist() for name, values in outcome.curves.items()},
         best_round=_best_round(outcome),
-        judged=_judged(outcome),
-        removed=gone,
-        kept=kept,
-        worth=_worth(outcome, seconds),
-        importance=found,
+        judged=None,
         cautions=list(outcome.estimate.warnings),
         image=list(table.image) if table.image else None,
         tensor=str(table.features.dtypes.iloc[0]) if outcome.shipment.package.tensor else "",
     )
 
 
-def _row(record: TrialRecord) -> TrialRow:
+def _row(record: TrialRecord, curves: Mapping[str, Floats]) -> TrialRow:
     r = record.result
     return TrialRow(
         record.number,
@@ -91,7 +114,15 @@ def _row(record: TrialRecord) -> TrialRow:
         r.seconds,
         dict(r.params),
         r.reason,
+        dict(r.details),
+        {name: _points(curve).tolist() for name, curve in curves.items()},
     )
+
+
+def _points(curve: Floats) -> Floats:
+    """At most ``POINTS`` values of a curve, evenly spaced, both ends among them."""
+    steps = np.linspace(0, len(curve) - 1, min(len(curve), POINTS)).round().astype(np.int64)
+    return np.asarray(curve[steps])
 
 
 def _searched(outcome: Outcome) -> dict[str, dict[str, dict[str, Any]]]:
@@ -136,9 +167,9 @@ def _finalists(outcome: Outcome) -> list[Finalist]:
     return sorted(rows, key=lambda row: row.difference if row.difference is not None else np.inf)
 
 
-def _shipped(outcome: Outcome) -> Shipped:
+def _shipped(outcome: Outcome, shipment: Shipment) -> Shipped:
     decision, planned = outcome.decision, outcome.planned
-    package, kind = outcome.shipment.package, outcome.kind
+    package, kind = shipment.package, outcome.kind
     options = decision.options if decision else {kind: float("nan")}
     frame = planned.table.features.iloc[
         planned.split.holdout if len(planned.split.holdout) else planned.split.search
@@ -154,16 +185,16 @@ def _shipped(outcome: Outcome) -> Shipped:
         decision.gain_se if decision else None,
         package.temperature if package.temperature != 1.0 else None,
         package.threshold if package.threshold != 0.5 else None,
-        outcome.shipment.bytes,
-        outcome.shipment.microseconds(frame),
-        f"{decision.why}; {_made(outcome)}"
+        shipment.bytes,
+        shipment.microseconds(frame),
+        f"{decision.why}; {_made(shipment)}"
         if decision
         else "the time left allowed no fresh repeat: the smallest search score was taken",
     )
 
 
-def _made(outcome: Outcome) -> str:
-    if outcome.shipment.whole:
+def _made(shipment: Shipment) -> str:
+    if shipment.whole:
         return "every model in it was fitted on all rows of the search"
     return "time was short, so the models of the fresh folds were taken as they are"
 
@@ -176,9 +207,8 @@ def _overtuning(outcome: Outcome) -> list[Overtuning]:
     ]
 
 
-def _judged(outcome: Outcome) -> Judged | None:
-    planned, package = outcome.planned, outcome.shipment.package
-    rows = planned.split.holdout
+def _judged(outcome: Outcome, package: Package) -> Judged | None:
+    planned, rows = outcome.planned, outcome.planned.split.holdout
     if not len(rows):
         return None
     raw = package.predict_raw(planned.table.features.iloc[rows])
@@ -194,7 +224,7 @@ def _best_round(outcome: Outcome) -> float | None:
     return float(np.median(rounds)) if any(rounds) else None
 
 
-def _removed(outcome: Outcome) -> tuple[list[str], list[str]]:
+def _removed(outcome: Outcome, package: Package) -> tuple[list[str], list[str]]:
     """Only a penalty with an L1 part removes columns."""
     winner = outcome.winner.result.params
     if outcome.planned.backends[outcome.winner.backend].rank or winner.get("penalty") not in (
@@ -202,7 +232,7 @@ def _removed(outcome: Outcome) -> tuple[list[str], list[str]]:
         "elasticnet",
     ):
         return [], []
-    return removed_columns(outcome.shipment.package)
+    return removed_columns(package)
 
 
 def _worth(outcome: Outcome, seconds: Callable[[], float]) -> list[Worth]:
@@ -228,7 +258,7 @@ def _worth(outcome: Outcome, seconds: Callable[[], float]) -> list[Worth]:
     )
 
 
-def _importance(outcome: Outcome, seconds: float) -> list[Importance]:
+def _importance(outcome: Outcome, package: Package, seconds: float) -> list[Importance]:
     planned = outcome.planned
     rows = planned.split.holdout
     if not len(rows):
@@ -237,8 +267,7 @@ def _importance(outcome: Outcome, seconds: float) -> list[Importance]:
     weight = None if table.weight is None else table.weight[rows]
     seed = derive_seed(planned.study.search.seed, "importance")
     frame = table.features.iloc[rows]
-    package = outcome.shipment.package
-    found = importance(package, planned.metric, frame, table.target[rows], weight, seed, seconds / 2)
+    found = importance(package, planned.metric, frame, table.target[rows], weight, seed, seconds)
     if found is None:
         outcome.events.append(
             f"the importance of {'the parts of the images' if table.image else f'{len(package.columns)} columns'} was left out: the time left was too short for it"

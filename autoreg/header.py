@@ -11,6 +11,7 @@ import numpy as np
 from autoreg.drift import profile, row_keys
 from autoreg.ledger import StudyHeader, environment
 from autoreg.planning import NO_PRIOR, StudyPlan
+from autoreg.record import REPRODUCED
 from autoreg.secrets import redact
 from autoreg.spec import Study
 from autoreg.trial import Table
@@ -30,6 +31,8 @@ def study_header(planned: StudyPlan, fresh: bool, tags: Mapping[str, str] = NO_T
     }  # fmt: skip
     if table.image:
         params["image"] = " x ".join(map(str, table.image))
+    if planned.problem.published:
+        params["reproduced"] = REPRODUCED
     dataset = {
         "name": study.name,
         "digest": table.fingerprint[:32],

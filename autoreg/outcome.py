@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autoreg.effects import figures
 from autoreg.finals import Finals
 from autoreg.planning import StudyPlan
 from autoreg.record import plain
@@ -31,7 +32,8 @@ class Outcome:
     winner : TrialRecord
     finals, decision : Finals, Decision, or None
         None where the time allowed no fresh repeat.
-    shipment : Shipment
+    shipment : Shipment or None
+        None for a published experiment, which ships nothing.
     estimate : Estimate
         The look at the holdout, or the nested one.
     corrected : Corrected
@@ -41,6 +43,8 @@ class Outcome:
         Of the winner.
     spaces, drops, extensions : mapping, mapping, sequence
         The search's final spaces, the backends that left it and at which trial, and the ranges that grew.
+    trial_curves : mapping of int to mapping
+        Of every complete trial of a published experiment.
     """
 
     planned: StudyPlan
@@ -48,7 +52,7 @@ class Outcome:
     winner: TrialRecord
     finals: Finals | None
     decision: Decision | None
-    shipment: Shipment
+    shipment: Shipment | None
     estimate: Estimate
     corrected: Corrected = NOTHING
     events: list[str] = field(default_factory=list)
@@ -56,6 +60,7 @@ class Outcome:
     spaces: Mapping[str, Space] = field(default_factory=dict)
     drops: Mapping[str, int] = field(default_factory=dict)
     extensions: Sequence[Extension] = ()
+    trial_curves: Mapping[int, Mapping[str, Floats]] = field(default_factory=dict)
 
     @property
     def history(self) -> list[str]:
@@ -78,9 +83,11 @@ class Outcome:
 
     @property
     def kind(self) -> str:
-        """ "refit", "bag" or "blend"."""
+        """ "refit", "bag" or "blend"; empty where nothing is shipped."""
         if self.decision:
             return self.decision.kind
+        if self.shipment is None:
+            return ""
         return "bag" if len(self.shipment.package.members) > 1 else "refit"
 
     @property
@@ -196,13 +203,7 @@ def result(
             "cv_mean": winner.result.cv,
             "cv_se": winner.result.cv_se,
         },
-        "final": {
-            "kind": outcome.kind,
-            "models": len(outcome.shipment.package.members),
-            "configurations": [
-                {"backend": r.backend, "trial": r.number, "weight": w} for r, w in outcome.parts
-            ],
-        },
+        "final": _final(outcome),
         "estimate": {
             **_without(outcome.estimate, "warnings"),
             "cv_fresh": outcome.cv_fresh,
@@ -211,7 +212,7 @@ def result(
             "cv_corrected_high": corrected.high,
             "looks": looks,
         },
-        "model": dict.fromkeys(("name", "version", "uri", "alias")),
+        "model": dict.fromkeys(("name", "version", "uri", "alias")) if outcome.shipment else None,
         "searched": {name: list(space.searched) for name, space in planned.resolved.items()},
         "seconds": dict(seconds),
     }
@@ -221,6 +222,17 @@ def result(
         report["image"] = {"shape": table.image, "array": kind}
     clean: dict[str, Any] = plain(report)
     return clean
+
+
+def _final(outcome: Outcome) -> dict[str, Any] | None:
+    """What is shipped, or None."""
+    if outcome.shipment is None:
+        return None
+    return {
+        "kind": outcome.kind,
+        "models": len(outcome.shipment.package.members),
+        "configurations": [{"backend": r.backend, "trial": r.number, "weight": w} for r, w in outcome.parts],
+    }
 
 
 def _without(record: Any, *names: str) -> dict[str, Any]:
@@ -248,4 +260,5 @@ def parent_metrics(outcome: Outcome, report: Mapping[str, Any]) -> dict[str, flo
         "optimism": judged.optimism,
         f"gap_{name}": judged.gap,
         "loss": outcome.winner.result.loss,
+        **figures(outcome.winner.result.details),
     }

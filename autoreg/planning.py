@@ -104,11 +104,15 @@ def plan(study: Study | str | Path, data: pd.DataFrame | None = None, prior: Pri
         One line each: which option or column, what was expected, what was found.
     """
     study = study if isinstance(study, Study) else load_study(study)
+    if study.split.reproduce:
+        # Its authors tried everything they list, whatever came out.
+        study = study.updated(search={"race": False, "prune": False})
     backends = {name: get_backend(name) for name in study.search.backends}
     table = load_table(study.data, study.name, study.folder, data)
     metric = get_metric(study.search.metric, table.task)
     split = make_split(table, study.split, study.search.seed, prior.rule or None)
-    weight = class_weights(table, split.search, study.search.class_weight == "balanced")
+    rows = split.folds[0].train if study.split.reproduce else split.search
+    weight = class_weights(table, rows, study.search.class_weight == "balanced")
     problem = Problem(table, split, metric, weight)
     spaces = {
         name: replace(space, warm=tuple(prior.warm.get(name, ())))
@@ -142,7 +146,13 @@ def redivided(planned: StudyPlan, search: Rows, holdout: Rows, seed: int) -> Stu
 
 def _resolved(study: Study, backends: Mapping[str, Backend], problem: Problem) -> dict[str, Space]:
     return {
-        name: resolve(b, problem.sizes(b.encoding), study.search.space(name), study.search.sampler)
+        name: resolve(
+            b,
+            problem.sizes(b.encoding),
+            study.search.space(name),
+            study.search.sampler,
+            problem.published,
+        )
         for name, b in backends.items()
     }
 

@@ -11,13 +11,20 @@ from typing import Any
 
 FORMAT = 1
 
+REPRODUCED = "scored on the rows it was stopped or tuned on: these numbers show an effect, not how well the model does on new rows"
+"""What every page says of a study that repeats a published experiment."""
+
 Number = float | None
 """None where a value is undefined or was not computed."""
 
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial of the search. ``cv``, ``cv_se``, ``train`` are in the user's metric; ``loss`` is the internal loss."""
+    """One trial of the search. ``cv``, ``cv_se``, ``train`` are in the user's metric; ``loss`` is the internal loss.
+
+    ``details`` and ``curves`` are those of a published experiment's trials alone: ``train_accuracy``, ``test_accuracy``,
+    ``classification_report``, ``removed``, ``kept``; at most 200 points a curve, from the first step to the last.
+    """
 
     number: int
     backend: str
@@ -31,6 +38,8 @@ class TrialRow:
     seconds: float
     params: dict[str, Any]
     reason: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+    curves: dict[str, list[Number]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

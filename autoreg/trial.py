@@ -195,11 +195,14 @@ class TrialResult:
     predictions : ndarray, shape (n,) or (n, K), float32, or None
         Out-of-fold predictions by table row; NaN where not predicted.
     curves : mapping of str to ndarray
-        "train_loss" and "stop_loss" by epoch or round, means over folds.
+        "train_loss" and "stop_loss" by epoch or round, means over folds; of networks "train_accuracy" and
+        "stop_accuracy" too, where a published experiment is judged by accuracy.
     seconds : float
         Fit and predict time.
     reason : str
         Why the trial failed or was pruned.
+    details : mapping
+        What a published experiment shows of a trial besides; see ``effects.effects``.
     """
 
     state: State
@@ -217,6 +220,7 @@ class TrialResult:
     curves: Mapping[str, Floats] = field(default_factory=dict)
     seconds: float = 0.0
     reason: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

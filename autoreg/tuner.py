@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,42 +10,31 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from autoreg.ending import Ending, ending
 from autoreg.errors import AutoregError, Interrupted, NoTrialCompleted
 from autoreg.executor import Engine, EngineName, Executor
-from autoreg.finals import run_finals
 from autoreg.findings import gather
 from autoreg.header import study_header
 from autoreg.ledger import RECORD, History, Ledger, MemoryLedger, MlflowLedger, study_lock
-from autoreg.nested import nested_estimate
-from autoreg.outcome import (
-    Outcome,
-    correct,
-    default_numbers,
-    parent_metrics,
-    resampled_together,
-    result,
-)
+from autoreg.outcome import Outcome, parent_metrics, result
 from autoreg.planning import StudyPlan, plan
 from autoreg.racing import Judge
 from autoreg.record import StudyRecord
-from autoreg.registry import Registration, register
 from autoreg.report import artifacts, model_card
 from autoreg.search import Arm, Search
-from autoreg.selection import Decision, Estimate, choose, decide, estimate, nested_estimated
 from autoreg.serving import Package
-from autoreg.shipping import configuration, ship
 from autoreg.space import Proposer
 from autoreg.spec import Study
-from autoreg.tracking import canonical, knock, patiently
-from autoreg.trial import SILENT, Floats, TrialRecord, Watch
+from autoreg.tracking import canonical, knock
+from autoreg.trial import SILENT, TrialRecord, Watch
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["StudyPlan", "TuneResult", "plan", "tune"]
 
-SEARCH_SHARE, FINALS_SHARE, SHIP_SHARE, EXPLAIN_SHARE = 0.6, 0.8, 0.9, 0.93
-"""Shares of a study's time after which the search, the fresh fits, the last fits and the explanations must be over."""
+EXPLAIN_SHARE = 0.93
+"""Share of a study's time after which the explanations must be over; ``ending`` has those of what comes before."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +48,7 @@ class TuneResult:
     report : dict
         The contract's JSON object.
     package : Package or None
-        Predicts raw rows; None when the study was skipped.
+        Predicts raw rows; None when the study was skipped, or repeated a published experiment.
     record : StudyRecord or None
         Everything the study found; None when it was skipped.
     """
@@ -200,6 +187,9 @@ class _Run:
         # A nested estimate repeats the study once more for every fold: each gets its share of the time.
         runs = 1 if len(planned.split.holdout) else len(planned.split.folds) + 1
         self.limit = self.spec.timeout / runs if limit is None else limit
+        self.ending: Ending = ending(
+            planned, ledger, watch, lambda share: share * self.limit - self._elapsed(), self._nested
+        )
 
     def go(self, fresh: bool) -> TuneResult:
         """Skip, or search and finish."""
@@ -219,7 +209,15 @@ class _Run:
     def assess(self) -> Outcome:
         """Search and decide, and register nothing."""
         search = self._search(self.ledger.begin(study_header(self.plan, False)))
-        return self._decide(search, search.run())
+        return self.ending.decide(search, search.run())
+
+    def _nested(self, inner: StudyPlan) -> float:
+        """The score of a study without tracking on its holdout; NaN where no trial of it completed."""
+        run = _Run(inner, MemoryLedger(), SILENT, time.monotonic(), self.engine, limit=self.limit)
+        try:
+            return run.assess().estimate.holdout
+        except NoTrialCompleted:
+            return math.nan
 
     def _covered(self, had: Mapping[str, Any]) -> bool:
         """Whether a finished study has had at least the budget asked for now."""
@@ -228,7 +226,7 @@ class _Run:
         return bool(had["stopped_by"] == "timeout" and had["timeout"] >= self.spec.timeout)
 
     def _search(self, history: History) -> Search:
-        limit = SEARCH_SHARE * self.limit
+        limit = self.ending.search_share * self.limit
         self.watch.stage("search")
         self.watch.planned(self.spec.trials, max(0.0, limit - (time.monotonic() - self.began)))
 
@@ -279,7 +277,7 @@ class _Run:
 
     def _conclude(self, search: Search, records: list[TrialRecord], looks: int) -> TuneResult:
         times = {"search": time.monotonic() - self.began}
-        outcome = self._decide(search, records)
+        outcome = self.ending.decide(search, records)
         times["finalists"] = time.monotonic() - self.began - times["search"]
         for caution in outcome.estimate.warnings:
             self.watch.say(f"warning: {caution}")
@@ -291,17 +289,19 @@ class _Run:
         self.watch.stage("report")
         record = gather(outcome, report, lambda: EXPLAIN_SHARE * self.spec.timeout - self._elapsed())
         if self.ledger.run_id:
-            self.watch.stage("register")
-            named = {"name": self.plan.study.model, "alias": self.alias}
-            card = model_card(replace(record, report={**report, "model": named}))
-            report["model"] = patiently(lambda: self._register(outcome, card))
+            report["model"] = self.ending.register(
+                outcome,
+                self.alias,
+                lambda named: model_card(replace(record, report={**report, "model": named})),
+            )
         report["seconds"] |= {"total": self._elapsed(), "tracking_wait": self.ledger.waited}
         record = replace(record, report=report)
         budget = {"trials": len(records), "timeout": self.spec.timeout, "stopped_by": search.stopped_by}
         kept = {RECORD: record.to_json(), **artifacts(record)} if self.ledger.run_id else {}
         metrics = parent_metrics(outcome, report)
         self.ledger.finish({"report": report, "budget": budget}, metrics, model_card(record), kept)
-        return TuneResult("tuned", report, outcome.shipment.package, record)
+        package = outcome.shipment.package if outcome.shipment else None
+        return TuneResult("tuned", report, package, record)
 
     @property
     def alias(self) -> str:
@@ -310,89 +310,3 @@ class _Run:
 
     def _elapsed(self) -> float:
         return time.monotonic() - self.began
-
-    def _decide(self, search: Search, records: list[TrialRecord]) -> Outcome:
-        """Finalists on fresh folds, what is shipped, and one look at the holdout."""
-        plan, select = self.plan, self.plan.study.select
-        winner = choose(records, {name: b.rank for name, b in plan.backends.items()})
-        self.watch.stage("finalists")
-        finals = run_finals(
-            records,
-            default_numbers(plan, records),
-            plan.problem,
-            plan.backends,
-            lambda record: configuration(plan, record),
-            plan.study.split,
-            self.spec.seed,
-            lambda: FINALS_SHARE * self.limit - self._elapsed(),
-        )
-        decision: Decision | None = None
-        curves: dict[str, Floats] = {}
-        events = ["no fresh repeat fitted the time left: the search's own scores decide"]
-        if finals is not None:
-            decision = decide(
-                finals.evidence(plan.backends), select.rule, select.final, plan.table.time is None
-            )
-            winner, events = finals.records[decision.winner], list(finals.events)
-            curves = finals.curves(decision.winner)
-        self.watch.stage("refit")
-        shipment = ship(plan, winner, finals, decision, lambda: SHIP_SHARE * self.limit - self._elapsed())
-        corrected = correct(plan, records, self.ledger.predictions)
-        self.watch.stage(plan.study.split.estimate)
-        judged = self._judge(shipment.package, winner) if len(plan.split.holdout) else self._nested(winner)
-        return Outcome(
-            plan, records, winner, finals, decision, shipment, judged, corrected, events, curves,
-            search.spaces, search.drops, search.extensions,
-        )  # fmt: skip
-
-    def _judge(self, package: Package, winner: TrialRecord) -> Estimate:
-        """Look at the holdout, once."""
-        table, rows, metric = self.plan.table, self.plan.split.holdout, self.plan.metric
-        raw = package.predict_raw(table.features.iloc[rows])
-        truth, weight = table.target[rows], None if table.weight is None else table.weight[rows]
-        return estimate(
-            metric,
-            truth,
-            package.decisive(raw) if metric.needs == "label" else raw,
-            weight,
-            resampled_together(self.plan, rows),
-            (winner.result.cv, winner.result.train),
-            self.spec.seed,
-            metric(truth, raw, weight),
-        )
-
-    def _nested(self, winner: TrialRecord) -> Estimate:
-        """Repeat the whole study in outer folds."""
-        self.watch.stage("nested")
-
-        def score(inner: StudyPlan) -> float:
-            run = _Run(inner, MemoryLedger(), SILENT, time.monotonic(), self.engine, limit=self.limit)
-            try:
-                return run.assess().estimate.holdout
-            except NoTrialCompleted:
-                return math.nan
-
-        found = nested_estimate(self.plan, score, self.watch)
-        scores = (winner.result.cv, winner.result.train)
-        return nested_estimated(self.plan.metric, (found.value, found.low, found.high), scores)
-
-    def _register(self, outcome: Outcome, note: str) -> dict[str, Any]:
-        study, winner, judged = self.plan.study, outcome.winner, outcome.estimate
-        parts = [[r.backend, r.number, round(w, 6)] for r, w in outcome.parts]
-        made = hashlib.sha256(json.dumps([outcome.kind, parts]).encode()).hexdigest()[:8]
-        tags = {
-            "autoreg.uid": f"{self.ledger.run_id}-{outcome.kind}-{made}",
-            "autoreg.study": study.name,
-            "autoreg.digest": self.plan.digest,
-            "autoreg.data": self.plan.table.fingerprint,
-            "autoreg.backend": winner.backend,
-            "autoreg.trial": str(winner.number),
-            "autoreg.final": outcome.kind,
-            "autoreg.split": json.dumps(self.plan.split.rule, default=str)[:5000],
-            f"autoreg.{judged.kind}_{judged.metric}": f"{judged.headline[0]:.6g}",
-        }
-        example = self.plan.table.features.iloc[self.plan.split.search[:5]].reset_index(drop=True)
-        return register(
-            outcome.shipment.package,
-            Registration(study.model, self.alias, self.ledger.run_id, example, tags, note),
-        )

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from autoreg.record import REPRODUCED
 from autoreg.secrets import redact
 
 if TYPE_CHECKING:
@@ -156,6 +157,11 @@ def _opening(result: Mapping[str, Any]) -> str:
 
 def _estimate_rows(estimate: Mapping[str, Any], best: Mapping[str, Any]) -> list[tuple[str, str]]:
     metric, kind = estimate.get("metric"), estimate.get("kind") or "holdout"
+    if kind == "reproduced":
+        scored = (
+            f"{metric} {number(best.get('cv_mean'))}; on its training rows {number(estimate.get('train'))}"
+        )
+        return [("scored rows", scored), ("", REPRODUCED)]
     value = estimate.get(kind)
     if not metric or not _finite(value):
         return []
@@ -248,7 +254,8 @@ def plan_record(study: Study, plan: StudyPlan) -> dict[str, Any]:
             }
             for name, space in plan.spaces.items()
         },
-        "model": study.model,
+        "model": None if study.split.reproduce else study.model,
+        "reproduced": study.split.reproduce,
         "digest": plan.digest,
         "notes": [redact(note) for note in table.notes],
     }
@@ -279,11 +286,12 @@ def describe_plan(record: Mapping[str, Any]) -> str:
     rows = [
         ("data", f"{record['source']}: {_data(record)}"),
         ("target", f"{record['target']}: {record['task']}" + _class_counts(record["classes"])),
-        ("split", f"{split['search']} rows to search, {split['holdout']} held out for one look at the end"),
+        ("split", REPRODUCED if record["reproduced"] else
+         f"{split['search']} rows to search, {split['holdout']} held out for one look at the end"),
         ("folds", f"{len(split['folds'])}, the first with {fold['train']} rows to train, {fold['stop']} to stop, {fold['score']} to score"),
         ("metric", f"{record['metric']} ({direction} is better)"),
         ("budget", f"{counted(budget['trials'], 'trial')} or {duration(budget['seconds'])}, in turns of {budget['block']}"),
-        ("model", f"will be registered as '{record['model']}'"),
+        ("model", "will not be registered" if record["reproduced"] else f"will be registered as '{record['model']}'"),
         *(("note", note) for note in record["notes"]),
     ]  # fmt: skip
     spaces = [_describe_space(name, part) for name, part in record["backends"].items()]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.metrics import Metric
-from autoreg.trial import Extension, TrialRecord
+from autoreg.trial import Extension, Floats, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,9 @@ class Ledger(Protocol):
     def predictions(self, record: TrialRecord) -> NDArray[np.float32] | None:
         """Out-of-fold predictions of a finished trial, over table rows."""
 
+    def curves(self, record: TrialRecord) -> Mapping[str, Floats]:
+        """Curves of a finished trial; empty where there are none."""
+
     def drop(self, drops: Mapping[str, int]) -> None:
         """Keep which backends were dropped, and when."""
 
@@ -159,6 +162,10 @@ class MemoryLedger:
     def predictions(self, record: TrialRecord) -> NDArray[np.float32] | None:
         """See ``Ledger``."""
         return self.history.records.get(record.number, record).result.predictions
+
+    def curves(self, record: TrialRecord) -> Mapping[str, Floats]:
+        """See ``Ledger``."""
+        return self.history.records.get(record.number, record).result.curves
 
     def drop(self, drops: Mapping[str, int]) -> None:
         """See ``Ledger``."""

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from autoreg.effects import KEPT_TEXT, figures
 from autoreg.ledger.contract import StudyHeader
 from autoreg.metrics import Metric
 from autoreg.trial import CANONICAL, State, TrialRecord, TrialResult
@@ -36,6 +37,7 @@ def trial_metrics(record: TrialRecord, metric: Metric) -> dict[str, float]:
         "fit_seconds": r.seconds,
         "complexity": r.complexity,
         "best_round": float(np.mean(r.rounds)) if any(r.rounds) else math.nan,
+        **figures(r.details),
     }
     return {key: float(value) for key, value in found.items() if math.isfinite(value)}
 
@@ -70,6 +72,9 @@ def pack(record: TrialRecord) -> str:
         "fold_losses": r.fold_losses, "cv": r.cv, "cv_se": r.cv_se, "train": r.train, "rounds": r.rounds,
         "complexity": r.complexity, "seconds": round(r.seconds, 4), "reason": r.reason[:500],
     }  # fmt: skip
+    if r.details:
+        short = len(json.dumps(dict(r.details))) <= KEPT_TEXT
+        kept["details"] = dict(r.details) if short else figures(r.details)
     return json.dumps({key: None if _is_nan(v) else v for key, v in kept.items()})
 
 
@@ -95,6 +100,12 @@ def saved_arrays(record: TrialRecord, header: StudyHeader) -> bytes:
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     return content.getvalue()
+
+
+def load_curves(path: Path | BinaryIO) -> dict[str, NDArray[Any]]:
+    """The curves in what ``saved_arrays`` gave."""
+    with np.load(path, allow_pickle=False) as data:
+        return {name: data[name] for name in data.files if name != "predictions"}
 
 
 def load_predictions(path: Path | BinaryIO, header: StudyHeader) -> NDArray[np.float32] | None:

@@ -27,13 +27,13 @@ from autoreg.ledger.client import (
 from autoreg.ledger.contract import History, StudyHeader
 from autoreg.ledger.items import Item, extension_rows, first_line, merged
 from autoreg.ledger.parent import adopt_session, create_parent, describe, find_experiment, upload
-from autoreg.ledger.runs import ARTIFACT, RESULT, load_predictions, saved_arrays
+from autoreg.ledger.runs import ARTIFACT, RESULT, load_curves, load_predictions, saved_arrays
 from autoreg.ledger.spool import Spool
 from autoreg.ledger.trials import TrialRuns
 from autoreg.ledger.writer import PATIENCE, Writer
 from autoreg.secrets import redact
 from autoreg.tracking import patiently, quiet_client, reaching, store_away
-from autoreg.trial import Extension, TrialRecord
+from autoreg.trial import Extension, Floats, TrialRecord
 
 DRAIN_SECONDS, AWAY_DRAIN_SECONDS = 10.0, 1.0
 """How long a stopped study waits for trials that are on their way to the store, and to one that is away."""
@@ -158,20 +158,27 @@ class MlflowLedger:
 
     def predictions(self, record: TrialRecord) -> NDArray[np.float32] | None:
         """Out-of-fold predictions of a finished trial; fetched from its run when they are not in memory."""
-        if record.result.predictions is not None or self.header is None or self.spool is None:
+        if record.result.predictions is not None or self.header is None:
             return record.result.predictions
-        waiting = None if record.run_id else self.spool.trial(record.number)
+        found = self._arrays(record)
+        return None if found is None else load_predictions(io.BytesIO(found), self.header)
+
+    def curves(self, record: TrialRecord) -> Mapping[str, Floats]:
+        """Curves of a finished trial; fetched from its run when they are not in memory."""
+        found = None if record.result.curves else self._arrays(record)
+        return record.result.curves if found is None else load_curves(io.BytesIO(found))
+
+    def _arrays(self, record: TrialRecord) -> bytes | None:
+        """Content of a finished trial's artifact, from the spool or from its run."""
+        waiting = None if record.run_id or self.spool is None else self.spool.trial(record.number)
         if waiting is not None:
-            return load_predictions(io.BytesIO(waiting[1]), self.header)
+            return waiting[1]
         run_id = record.run_id or self.written.get(record.number, "")
         return patiently(lambda: self._fetched(run_id), PATIENCE) if run_id else None
 
-    def _fetched(self, run_id: str) -> NDArray[np.float32] | None:
-        if self.header is None:
-            raise RuntimeError("begin() comes first")
+    def _fetched(self, run_id: str) -> bytes:
         with reaching(self.uri), tempfile.TemporaryDirectory() as folder:
-            path = self.client.download_artifacts(run_id, ARTIFACT, folder)
-            return load_predictions(Path(path), self.header)
+            return Path(self.client.download_artifacts(run_id, ARTIFACT, folder)).read_bytes()
 
     # -- writing -----------------------------------------------------------------------------------------------
 

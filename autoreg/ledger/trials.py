@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from autoreg.effects import REPORT
 from autoreg.ledger.client import PARENT
 from autoreg.ledger.runs import (
     ARTIFACT,
@@ -96,6 +97,10 @@ class TrialRuns:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / ARTIFACT).write_bytes(arrays)
             keep_file(str(Path(folder) / ARTIFACT))
+            if REPORT in record.result.details:
+                report = Path(folder) / f"{REPORT}.txt"
+                report.write_text(record.result.details[REPORT], encoding="utf-8")
+                keep_file(str(report))
         self.client.set_terminated(run_id, STATUS[record.result.state], ended)
         return run_id
 

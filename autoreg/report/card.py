@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 
-from autoreg.record import StudyRecord
+from autoreg.record import REPRODUCED, StudyRecord
 from autoreg.report.facts import (
     at_edges,
     direction,
@@ -16,6 +16,7 @@ from autoreg.report.facts import (
     main_estimate,
     metric,
     params_line,
+    reproduced,
     ruled,
     told_params,
     winner,
@@ -98,9 +99,12 @@ def _chosen(record: StudyRecord, listed: int, length: int) -> list[str]:
     trial, lines = winner(record), []
     families = list(dict.fromkeys(t.backend for t in record.trials))
     what = f" of {', '.join(words(b, 24) for b in families[:6])}" if families else ""
-    lines.append(
-        f"- {counted(len(record.trials), 'trial')}{what}, cross-validated in {counted(record.folds, 'fold')}."
+    how = (
+        "scored on the rows that the authors scored"
+        if reproduced(record)
+        else f"cross-validated in {counted(record.folds, 'fold')}"
     )
+    lines.append(f"- {counted(len(record.trials), 'trial')}{what}, {how}.")
     if record.finalists:
         repeats = f" on {counted(record.repeats, 'fresh repeat')} of the folds" if record.repeats else ""
         lines.append(
@@ -184,6 +188,8 @@ def _data(record: StudyRecord, listed: int, length: int) -> list[str]:
 
 def _limits(record: StudyRecord, listed: int, length: int) -> list[str]:
     lines = [words(c, 2 * length) for c in (*record.cautions, *at_edges(record))]
+    if reproduced(record):
+        return _items([words(REPRODUCED, 2 * length), *lines[len(record.cautions) :]], listed)
     main = main_estimate(record)
     known = "The estimate holds for" if main else "Scores hold at best for"
     lines.append(
@@ -208,8 +214,10 @@ def _features(record: StudyRecord, listed: int, length: int) -> list[str]:
         )
     if record.removed:
         total = len(record.removed) + len(record.kept)
+        where = "the winner" if reproduced(record) else "most of the winner's linear models"
+        names = _names(record.removed, listed, length)
         lines.append(
-            f"\nL1 set {len(record.removed):,} of {total:,} encoded columns to 0 in most of the winner's linear models."
+            f"\n{len(record.removed):,} of {total:,} encoded columns have weight 0 in {where}: {names}."
         )
     return lines
 

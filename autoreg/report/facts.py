@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autoreg.record import Finalist, StudyRecord, TrialRow
+from autoreg.record import REPRODUCED, Finalist, StudyRecord, TrialRow
 from autoreg.report.wording import clean, clipped, finite, short, within
 
 PENALTY = ("penalty", "alpha", "l1_ratio")
@@ -70,6 +70,11 @@ def best(record: StudyRecord) -> Mapping[str, Any]:
     return found
 
 
+def reproduced(record: StudyRecord) -> bool:
+    """Whether the study repeats a published experiment."""
+    return _told(record).get("kind") == "reproduced"
+
+
 def main_estimate(record: StudyRecord) -> Estimate | None:
     """The one to believe: nested where the study was nested, else the holdout."""
     found = {e.key: e for e in estimates(record)}
@@ -83,10 +88,13 @@ def estimates(record: StudyRecord) -> list[Estimate]:
     cv = told.get("cv") if finite(told.get("cv")) else top.get("cv_mean")
     se = top.get("cv_se")
     around = (cv - Z * se, cv + Z * se) if finite(cv) and finite(se) else (None, None)
+    if reproduced(record):
+        around = (None, None)
+    label = "scored rows" if reproduced(record) else "search (cv)"
     fresh = told.get("cv_fresh")
     rows = [
         ("train", "training rows", told.get("train"), (None, None), MEANINGS["train"]),
-        ("cv", "search (cv)", cv, around, MEANINGS["cv"]),
+        ("cv", label, cv, around, _capital(REPRODUCED) + "." if reproduced(record) else MEANINGS["cv"]),
         ("cv_fresh", "fresh repeats (cv_fresh)", fresh, _ends(told, "cv_fresh"), MEANINGS["cv_fresh"]),
         *(
             (key, label, told.get(key), _ends(told, key), MEANINGS[key])
@@ -140,6 +148,8 @@ def gap(record: StudyRecord) -> float | None:
 def expectation(record: StudyRecord) -> str:
     """What to expect on new rows, as one clause without a full stop."""
     main, name = main_estimate(record), metric(record)
+    if reproduced(record):
+        return _capital(REPRODUCED)
     if main is None:
         return "There is no estimate from untouched rows: do not expect the search's own score on new ones"
     if main.low is None or main.high is None:
@@ -150,6 +160,10 @@ def expectation(record: StudyRecord) -> str:
     if record.greater_is_better:
         return f"Expect {span} {name} on new rows"
     return f"Expect a {LONG.get(record.metric, name)} of {span} on new rows (lower is better)"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def flattery(record: StudyRecord) -> str:

@@ -13,6 +13,7 @@ from autoreg.report.facts import (
     gap,
     main_estimate,
     metric,
+    reproduced,
     winner,
 )
 from autoreg.report.markup import Html, bullets, el, text, together, words
@@ -152,6 +153,8 @@ def _header(record: StudyRecord, name: str) -> Html:
 def _believe(record: StudyRecord) -> str:
     """Where the headline comes from."""
     main = main_estimate(record)
+    if reproduced(record):
+        return "A published experiment, repeated on its authors' own division of the rows. Nothing of it was registered."
     if main is None:
         return "Scores of a search are flattering: they belong to the trial that looked best of many."
     interval = " The interval covers 95%." if main.low is not None else ""
@@ -187,7 +190,9 @@ def _tiles(record: StudyRecord) -> Html:
 
 
 def _warnings(record: StudyRecord) -> Html:
-    """Cautions that belong beside the headline."""
+    """Cautions that belong beside the headline; of a published experiment it is the headline."""
+    if reproduced(record):
+        return Html("")
     found = [*record.cautions, *at_edges(record)]
     if not found:
         return Html("")

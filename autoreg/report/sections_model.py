@@ -13,6 +13,7 @@ from autoreg.report.facts import (
     metric,
     optimism,
     params_line,
+    reproduced,
     told_params,
     winner,
 )
@@ -183,11 +184,12 @@ def features(record: StudyRecord, drawn: Mapping[str, str]) -> Html:
     parts = [figure(drawn.get("importance"), _rest(record))]
     if record.removed:
         total = len(record.removed) + len(record.kept)
+        where = "the winner" if reproduced(record) else "most of the winner's linear models"
         parts.append(el("h3", "Columns that L1 switched off"))
         parts.append(
             el(
                 "p",
-                f"{len(record.removed):,} of {total:,} encoded columns have weight 0 in most of the winner's linear models:",
+                f"{len(record.removed):,} of {total:,} encoded columns have weight 0 in {where}:",
             )
         )
         parts.append(chips(record.removed))
@@ -229,9 +231,10 @@ def provenance(record: StudyRecord, drawn: Mapping[str, str]) -> Html:
         ("data", clipped(record.source, 300)),
         ("fingerprint", code(record.fingerprint) if record.fingerprint else ""),
         ("target", words(code(record.target), f" ({clipped(record.task, 24)}{names}{more})" if record.classes else "")),
-        ("rows", f"{record.rows:,}: {record.search_rows:,} to search, {record.holdout_rows:,} held out"),
+        ("rows", f"{record.rows:,}: " + ("divided as the authors did" if reproduced(record) else
+                  f"{record.search_rows:,} to search, {record.holdout_rows:,} held out")),
         ("columns", f"{record.columns:,}"),
-        ("folds", f"{record.folds}{repeats}"),
+        ("folds", "" if reproduced(record) else f"{record.folds}{repeats}"),
         ("metric", f"{metric(record)} ({direction(record)})"),
         ("rule", clipped(record.rule, 40)),
         ("study", clipped(report.get("study") or "", 120)),

@@ -19,7 +19,7 @@ from autoreg.report.facts import (
 from autoreg.report.markup import Html, bullets, el, figure, table, together, words
 from autoreg.report.wording import clean, clipped, counted, finite, plus_minus, short
 
-LISTED = 50
+LISTED, REPORTS, REPORT_LINES = 50, 10, 120
 _RIM = (
     "Other settings vary from dot to dot as well: read the rim of the cloud, not its middle. The same alpha does not mean the "
     "same strength for every backend."
@@ -142,11 +142,30 @@ def trials_table(record: StudyRecord, drawn: Mapping[str, str]) -> Html:
     parts = [table(head, [_trial(record, t) for t in shown], range(3, 9), chosen, "dense")]
     if len(order) > LISTED:
         parts.append(el("p", f"Not shown: {_states(order[LISTED:])}.", cls="more"))
+    parts += _reports(shown)
     reasons = Counter(clipped(t.reason, 200) for t in record.trials if t.state == "failed" and t.reason)
     if reasons:
         parts.append(el("h3", "Why trials failed"))
         parts.append(bullets([f"{reason} ({counted(n, 'trial')})" for reason, n in reasons.most_common()], 8))
     return together(parts)
+
+
+def _reports(trials: list[TrialRow]) -> list[Html]:
+    """scikit-learn's classification report of the best trials of a published experiment."""
+    told = [(t, t.details["classification_report"]) for t in trials if t.details.get("classification_report")]
+    if not told:
+        return []
+    title = f"Classification reports on the scored rows: the best {len(told[:REPORTS])} of {len(told)} trials"
+    parts = [el("h3", title)]
+    for trial, report in told[:REPORTS]:
+        lines = "\n".join(_kept(line) for line in str(report).splitlines()[:REPORT_LINES])
+        parts += [el("p", f"#{trial.number}, {clipped(trial.backend, 24)}"), el("pre", lines)]
+    return parts
+
+
+def _kept(line: str) -> str:
+    """A line of a table in text: its blanks stay, nothing that is not printable does."""
+    return "".join(c if c.isprintable() else " " for c in line)[:200]
 
 
 def _states(trials: list[TrialRow]) -> str:

@@ -83,6 +83,11 @@ def retune(
         Each with its exit code.
     """
     study = study if isinstance(study, Study) else load_study(study)
+    if study.split.reproduce:
+        raise UsageError(
+            f"study '{study.name}' repeats a published experiment (split.reproduce): nothing of it is registered, "
+            "so there is nothing to retune; run it with tune"
+        )
     if key is not None and not re.fullmatch(r"[\w.:@/+ -]{1,200}", key):
         raise UsageError(
             f"--key: expected up to 200 letters, digits or any of .:@/+-_ and blanks, found {key!r}"

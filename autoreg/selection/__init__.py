@@ -10,6 +10,7 @@ from autoreg.selection.estimate import (
     bootstrap_interval,
     estimate,
     nested_estimated,
+    reproduced_estimated,
     time_blocks,
     wilson,
 )
@@ -26,5 +27,5 @@ from autoreg.selection.shortlist import (
 __all__ = [
     "Comparison", "Corrected", "Cut", "Decision", "Estimate", "Evidence", "best_single", "bootstrap_interval", "choose", "compare", "complete", "copies",
     "corrected_cv", "corrected_se", "decide", "estimate", "evidence", "fit_cut", "fit_threshold", "greedy", "incumbents",
-    "losses", "nested_estimated", "others", "shortlist", "simplicity", "stopping_point", "time_blocks", "wilson",
+    "losses", "nested_estimated", "others", "reproduced_estimated", "shortlist", "simplicity", "stopping_point", "time_blocks", "wilson",
 ]  # fmt: skip

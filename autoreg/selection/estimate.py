@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.metrics import Metric
+from autoreg.record import REPRODUCED
 from autoreg.trial import Floats
 
 BOOTSTRAP = 2000
@@ -35,8 +36,8 @@ class Estimate:
         Score on the training rows, and how much it flatters against the holdout; positive = overfit.
     warnings : tuple of str
         Why the interval may mislead.
-    kind : {"holdout", "nested"}
-        What ``optimism`` and ``gap`` are measured against.
+    kind : {"holdout", "nested", "reproduced"}
+        What ``optimism`` and ``gap`` are measured against; "reproduced": ``gap`` alone, against ``cv``.
     nested, nested_low, nested_high : float
         Mean score of the study repeated in outer folds, with its 95 % interval; NaN where that was not asked for.
     """
@@ -84,6 +85,13 @@ def nested_estimated(
         low,
         high,
     )
+
+
+def reproduced_estimated(metric: Metric, scores: tuple[float, float]) -> Estimate:
+    """No estimate: a published experiment's scores (on the scored rows and in training), and what they are worth."""
+    (cv, train), nan = scores, math.nan
+    gap = metric.badness(cv) - metric.badness(train)
+    return Estimate(metric.name, nan, nan, nan, cv, nan, train, gap, (REPRODUCED,), "reproduced")
 
 
 def estimate(
