@@ -109,10 +109,9 @@ def check_native(space: Mapping[str, Dimension], task: Task) -> None:
         Names the option, what was expected, what was found.
     """
     solver, penalty = _named(space.get("solver", "auto")), space.get("penalty", "")
-    asked = [
-        f"search.sklearn.{n}" for n, yes in (("C", "C" in space), ("solver", "liblinear" in solver)) if yes
-    ]
-    if "C" in space and "alpha" in space:
+    inverse = space.get("C", 0.0) != 0.0
+    asked = [f"search.sklearn.{n}" for n, yes in (("C", inverse), ("solver", "liblinear" in solver)) if yes]
+    if inverse and "alpha" in space:
         raise StudyError("search.sklearn.C: stands for alpha = 1 / (C * rows), found both; keep one of them")
     if asked and task == "regression":
         raise StudyError(

@@ -34,7 +34,7 @@ LIMITS = {
     "penalty": Limit(choices=PENALTIES),
     "alpha": Limit(low=0.0),
     "l1_ratio": Limit(low=0.0, high=1.0),
-    "C": Limit(low=0.0, open_low=True),
+    "C": Limit(low=0.0),
     "solver": Limit(choices=("auto", "exact", "sgd", "liblinear")),
     "patience": Limit(low=0, integer=True),
 }

@@ -19,6 +19,7 @@ from autoreg.report.facts import (
     reproduced,
     ruled,
     told_params,
+    unweighted,
     winner,
 )
 from autoreg.report.wording import clean, clipped, counted, finite, plus_minus, short, size
@@ -219,6 +220,11 @@ def _features(record: StudyRecord, listed: int, length: int) -> list[str]:
         lines.append(
             f"\n{len(record.removed):,} of {total:,} encoded columns have weight 0 in {where}: {names}."
         )
+    told = [
+        f"#{trial.number}: {len(gone):,} of {total:,} encoded columns have weight 0: {_names(gone, listed, length)}"
+        for trial, gone, total in unweighted(record)
+    ]
+    lines += ["\nColumns that a penalty switched off, by trial:\n", *_items(told, listed)] if told else []
     return lines
 
 
@@ -273,6 +279,6 @@ SECTIONS: tuple[tuple[str, Body], ...] = (
     ("What is inside", _inside),
     ("Calibration", _calibration),
     ("Training data", _data),
-    ("Most important columns", _features),
+    ("Columns that matter", _features),
     ("Limits", _limits),
 )

@@ -75,6 +75,16 @@ def reproduced(record: StudyRecord) -> bool:
     return _told(record).get("kind") == "reproduced"
 
 
+def unweighted(record: StudyRecord) -> list[tuple[TrialRow, list[str], int]]:
+    """Linear trials of a published experiment in which some columns, not all, have weight 0: trial, columns, of how many."""
+    found = []
+    for trial in record.trials:
+        gone, kept = trial.details.get("removed") or [], trial.details.get("kept") or []
+        if gone and kept:
+            found.append((trial, list(gone), len(gone) + len(kept)))
+    return found
+
+
 def main_estimate(record: StudyRecord) -> Estimate | None:
     """The one to believe: nested where the study was nested, else the holdout."""
     found = {e.key: e for e in estimates(record)}

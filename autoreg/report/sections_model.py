@@ -15,6 +15,7 @@ from autoreg.report.facts import (
     params_line,
     reproduced,
     told_params,
+    unweighted,
     winner,
 )
 from autoreg.report.markup import Html, bullets, chips, code, el, figure, pairs, table, together, words
@@ -196,6 +197,12 @@ def features(record: StudyRecord, drawn: Mapping[str, str]) -> Html:
         if record.kept:
             parts.append(el("p", f"Kept ({len(record.kept):,}):"))
             parts.append(chips(record.kept, 30))
+    told = [
+        f"#{trial.number}: {len(gone):,} of {total:,} have weight 0: {', '.join(clipped(c, 40) for c in gone[:20])}"
+        for trial, gone, total in unweighted(record)
+    ]
+    if told:
+        parts += [el("h3", "Encoded columns without weight, by trial"), bullets(told, 20)]
     return together([part for part in parts if part])
 
 
