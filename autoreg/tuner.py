@@ -185,7 +185,7 @@ class _Run:
         self.plan, self.ledger, self.watch, self.began, self.engine = planned, ledger, watch, began, engine
         self.spec = planned.study.search
         # A nested estimate repeats the study once more for every fold: each gets its share of the time.
-        runs = 1 if len(planned.split.holdout) else len(planned.split.folds) + 1
+        runs = len(planned.split.folds) + 1 if planned.study.split.estimate == "nested" else 1
         self.limit = self.spec.timeout / runs if limit is None else limit
         self.ending: Ending = ending(
             planned, ledger, watch, lambda share: share * self.limit - self._elapsed(), self._nested
