@@ -429,7 +429,9 @@ def test_the_template_shows_every_key():
     path = Path(__file__).parent.parent / "studies" / "template.toml"
     text = path.read_text().replace("#: ", "")
     before, after = text.split("holdout = "), text.split("#= reproduce")
-    published = f"{before[0]}#= reproduce{after[1]}".replace("#= ", "")  # in the place of the other keys of [split]
+    published = f"{before[0]}#= reproduce{after[1]}".replace(
+        "#= ", ""
+    )  # in the place of the other keys of [split]
     studies = [parse_study(tomllib.loads(words)) for words in (text, published)]
     given = {
         f"{section}.{key}"
