@@ -95,7 +95,7 @@ def _told(outcome: Outcome, report: dict[str, Any]) -> StudyRecord:
         judged=None,
         cautions=list(outcome.estimate.warnings),
         image=list(table.image) if table.image else None,
-        tensor=str(table.features.dtypes.iloc[0]) if outcome.shipment.package.tensor else "",
+        tensor=outcome.array_kind or "",
     )
 
 

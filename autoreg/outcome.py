@@ -91,6 +91,13 @@ class Outcome:
         return "bag" if len(self.shipment.package.members) > 1 else "refit"
 
     @property
+    def array_kind(self) -> str | None:
+        """Type of the arrays of images that what is shipped takes; None where it takes rows, or where there is nothing."""
+        if self.shipment is None or not self.shipment.package.tensor:
+            return None
+        return str(self.planned.table.features.dtypes.iloc[0])
+
+    @property
     def parts(self) -> list[tuple[TrialRecord, float]]:
         """Configurations in what is shipped, with their weights; the heaviest first."""
         if self.finals is None or self.decision is None:
@@ -216,10 +223,8 @@ def result(
         "searched": {name: list(space.searched) for name, space in planned.resolved.items()},
         "seconds": dict(seconds),
     }
-    table, package = planned.table, outcome.shipment.package
-    if table.image:
-        kind = str(table.features.dtypes.iloc[0]) if package.tensor else None
-        report["image"] = {"shape": table.image, "array": kind}
+    if planned.table.image:
+        report["image"] = {"shape": planned.table.image, "array": outcome.array_kind}
     clean: dict[str, Any] = plain(report)
     return clean
 
