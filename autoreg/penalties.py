@@ -28,9 +28,11 @@ SWITCHED_OFF: Mapping[str, Mapping[str, str | float]] = {
         name: {name: 0.0}
         for name in (
             "dropout", "input_dropout", "weight_decay", "label_smoothing", "kernel_l1", "kernel_l2", "bias_l1",
-            "bias_l2", "activity_l1", "activity_l2", "gamma", "min_child_weight",
+            "bias_l2", "activity_l1", "activity_l2", "gamma", "min_child_weight", "spatial_dropout", "rotation",
+            "shift", "zoom", "contrast", "noise", "cutout", "mixup", "cutmix",
         )
     },
+    "flip": {"flip": "none"},
     "subsample": {"subsample": 1.0},
     "colsample": {"colsample": 1.0},
 }  # fmt: skip

@@ -40,12 +40,15 @@ class Judge:
         Weights of the rows.
     group : ndarray, shape (n,), or None
         Rows of one group are drawn together.
+    image : tuple of int, or None
+        As in ``Table``.
     """
 
     task: Task
     row_losses: Callable[[NDArray[np.float32]], Floats]
     weight: Floats | None = None
     group: NDArray[np.generic] | None = None
+    image: tuple[int, ...] | None = None
 
     def worse(self, mine: NDArray[np.float32], theirs: NDArray[np.float32], seed: int) -> float:
         """Share of draws of rows in which ``mine`` has the larger mean loss; of few draws where it cannot pass .99."""

@@ -204,7 +204,7 @@ class Referee:
 
         def possible(key: str, dimension: Dimension) -> bool:
             try:
-                arm.backend.check({key: dimension}, self.judge.task)
+                arm.backend.check({key: dimension}, self.judge.task, self.judge.image)
             except StudyError:
                 return False
             return True

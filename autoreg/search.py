@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autoreg.backends import fits_alone
 from autoreg.errors import AutoregError
 from autoreg.evaluation import Candidate
 from autoreg.executor import Done, Executor, Work
@@ -238,7 +239,8 @@ def _alike(arm: Arm, numbers: list[int]) -> list[list[int]]:
     groups: dict[tuple[Any, ...], list[int]] = {}
     for n in numbers:
         params: Params = arm.asked[n].params
-        groups.setdefault(tuple(params[name] for name in arm.backend.shared), []).append(n)
+        key = (n,) if fits_alone(arm.backend, params) else tuple(params[name] for name in arm.backend.shared)
+        groups.setdefault(key, []).append(n)
     return list(groups.values())
 
 

@@ -118,7 +118,7 @@ def resolve(
     StudyError
         Unknown names or impossible values (from the backend), or a grid over a range.
     """
-    backend.check(given, sizes.task)
+    backend.check(given, sizes.task, sizes.image)
     built_in = backend.space(sizes)
     merged = {
         name: _merge(f"search.{backend.name}.{name}", d, given[name]) if name in given else _free(d)

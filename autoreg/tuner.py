@@ -239,7 +239,8 @@ class _Run:
         }
         executor = self._executor(lambda: time_left() > 0, history)
         problem = self.plan.problem
-        judge = Judge(problem.table.task, problem.row_losses, problem.weight, problem.table.group)
+        table = problem.table
+        judge = Judge(table.task, problem.row_losses, problem.weight, table.group, table.image)
         return Search(
             self.spec, self.plan.block, arms, executor, self.ledger, history, time_left, self.watch, judge
         )

@@ -136,8 +136,10 @@ class Backend(Protocol):
         ``given`` are the study's own dimensions, where one default hangs on another name.
         """
 
-    def check(self, space: Mapping[str, Dimension], task: Task) -> None:
-        """Refuse before trial 0 what this backend cannot do.
+    def check(
+        self, space: Mapping[str, Dimension], task: Task, image: tuple[int, ...] | None = None
+    ) -> None:
+        """Refuse before trial 0 what this backend cannot do; ``image`` as in ``Table``.
 
         Raises
         ------
@@ -187,6 +189,12 @@ def seconds_apart(backend: Backend, seconds: float) -> float:
     A small population costs about twice as much per network as the search's full blocks did.
     """
     return seconds * (2.0 if backend.batched else 1.0)
+
+
+def fits_alone(backend: Backend, params: Params) -> bool:
+    """Whether a batched backend gains nothing by fitting this trial in one call with others of its block."""
+    alone = getattr(backend, "alone", None)
+    return alone is not None and bool(alone(params))
 
 
 def each_in_time(

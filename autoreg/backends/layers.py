@@ -151,9 +151,17 @@ def _layered(value: float, where: Scalar, layers: int) -> tuple[float, ...]:
     return tuple(value if i < last else 0.0 for i in range(layers))
 
 
-def read_recipe(params: Params) -> Recipe:
-    """The recipe that effective parameters ask for; Keras' own kernel factors, where given, replace the canonical names."""
-    layers = len(parse_hidden(params["hidden"])) + 1
+def layers_of(params: Params) -> int:
+    """Dense layers of a network, the output layer among them."""
+    return len(parse_hidden(params["hidden"])) + 1
+
+
+def read_recipe(params: Params, layers: int = 0) -> Recipe:
+    """The recipe that effective parameters ask for; Keras' own kernel factors, where given, replace the canonical names.
+
+    ``layers`` is the number of layers with a kernel, where they are more than the dense ones.
+    """
+    layers = layers or layers_of(params)
     number = {k: float(v) for k, v in params.items() if isinstance(v, int | float)}
     penalty = effective(str(params["penalty"]), number["alpha"], number["l1_ratio"])
     kernel = number["kernel_l1"], number["kernel_l2"]

@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
-from autoreg.backends import NOTHING_GIVEN, Fit, FitFailure, FitJob, always
+from autoreg.backends import NOTHING_GIVEN, Fit, FitFailure, FitJob, always, images
 from autoreg.backends.checks import Limit, check_space
+from autoreg.backends.images import values
 from autoreg.backends.layers import parse_activations, parse_hidden
 from autoreg.errors import StudyError
 from autoreg.penalties import PENALTIES, effective
@@ -100,6 +101,7 @@ def effective_params(params: Params) -> dict[str, Scalar]:
     out["residual"] = bool(out["residual"]) and _repeats(parse_hidden(out["hidden"]))
     if not out["early_stopping"]:  # then nothing is monitored, and no patience runs out
         out |= {"patience": out["epochs"], "monitor": "loss", "min_delta": 0.0}
+    out = images.effective_image(out) if images.NAMES & out.keys() else out
     l1, l2 = float(out["kernel_l1"]), 2 * float(out["kernel_l2"])
     if l1 or l2:  # Keras' own factors replace the canonical names, and here those say the same
         kind = "elasticnet" if l1 and l2 else "l1" if l1 else "l2"
@@ -109,7 +111,10 @@ def effective_params(params: Params) -> dict[str, Scalar]:
 
 
 class NetworkBackend:
-    """Multilayer perceptrons in Keras, a whole block of trials and folds fitted at a time. See ``Backend``."""
+    """Networks in Keras: perceptrons, a whole block of trials and folds at a time, and convolutional ones one by one.
+
+    See ``Backend``.
+    """
 
     name = "keras"
     encoding = "dense"
@@ -129,6 +134,7 @@ class NetworkBackend:
     def space(self, sizes: Sizes) -> dict[str, Dimension]:
         """See ``Backend``. Ranges: optima published for tabular networks, and the ranges of Kadra 2021, TabM, TabArena."""
         fixed: dict[str, Dimension] = dict(PLAIN)
+        default = self.default(sizes)
         searched: dict[str, Dimension] = {
             "penalty": Choice(("l1", "l2", "elasticnet")),
             "alpha": Range(1e-6, 0.03, log=True, off=True),
@@ -140,50 +146,68 @@ class NetworkBackend:
         }
         if sizes.rows * sizes.columns <= RAMPED:
             searched["bins"] = Choice((0, BINS))
-        return fixed | searched | {"batch_size": batch_size(sizes.rows), "epochs": epoch_cap(sizes.rows)}
+        counts: dict[str, Dimension] = {name: default[name] for name in ("batch_size", "epochs")}
+        if sizes.image:
+            return fixed | searched | counts | images.image_space(sizes, default)
+        return fixed | searched | counts
 
     def default(self, sizes: Sizes, given: Mapping[str, Dimension] = NOTHING_GIVEN) -> dict[str, Scalar]:
         """See ``Backend``. A plain network as a tutorial would write it: nothing but early stopping."""
         rate = LEARNING_RATES.get(str(given.get("optimizer")), PLAIN["learning_rate"])
         sized = {"batch_size": batch_size(sizes.rows), "epochs": epoch_cap(sizes.rows)}
-        return {**PLAIN, "learning_rate": rate, **sized}
+        plain = {**PLAIN, "learning_rate": rate, **sized}
+        return images.image_default(sizes, plain) if sizes.image else plain
 
-    def check(self, space: Mapping[str, Dimension], task: Task) -> None:
+    def check(
+        self, space: Mapping[str, Dimension], task: Task, image: tuple[int, ...] | None = None
+    ) -> None:
         """See ``Backend``."""
-        texts = {name: space[name] for name in ("hidden", "activation") if name in space}
+        texts = {name: space[name] for name in ("hidden", "activation", "conv") if name in space}
         others = {name: value for name, value in space.items() if name not in texts}
-        check_space(self.name, others, LIMITS | {"hidden": _FACTOR, "activation": _FACTOR})
+        known = LIMITS | (images.LIMITS if image or images.NAMES & space.keys() else {})
+        check_space(self.name, others, known | dict.fromkeys(("hidden", "activation"), _FACTOR))
         hidden = _check_hidden(texts.get("hidden", PLAIN["hidden"]))
-        _check_activation(texts.get("activation", PLAIN["activation"]), {len(units) for units in hidden})
-        if True in _values(space.get("residual", False)) and not any(map(_repeats, hidden)):
+        blocks = images.check_images(space, image)
+        depths = {len(units) + len(filters) for units in hidden for filters in blocks}
+        _check_activation(texts.get("activation", PLAIN["activation"]), depths)
+        if True in values(space.get("residual", False)) and not any(map(_repeats, hidden)):
             raise StudyError(
                 "search.keras.residual: expected search.keras.hidden with two layers of one width in a row, "
                 f"such as '128-128', found {'-'.join(map(str, hidden[0]))!r}; nothing would be added otherwise"
             )
-        if task == "regression" and "accuracy" in _values(space.get("monitor", "loss")):
+        if task == "regression" and "accuracy" in values(space.get("monitor", "loss")):
             raise StudyError("search.keras.monitor: expected loss for a regression target, found 'accuracy'")
         if task == "regression" and space.get("label_smoothing", 0.0) not in (0, 0.0):
             raise StudyError("search.keras.label_smoothing: expected 0 for a regression target; leave it out")
-        if True in _values(space.get("batch_norm", False)) and True in _values(
+        if True in values(space.get("batch_norm", False)) and True in values(
             space.get("layer_norm", False)
         ):
             raise StudyError(
                 "search.keras.layer_norm: expected false where batch_norm may be true, found true; keep one of them"
             )
 
+    def alone(self, params: Params) -> bool:
+        """Whether a trial is trained by itself, not in a population."""
+        return images.is_ordinary(effective_params(params))
+
     def fit(self, jobs: Sequence[FitJob], in_time: Callable[[], bool] = always) -> list[Fit | FitFailure]:
         """See ``Backend``."""
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or TensorFlow's import writes to stderr
-        from autoreg.backends.population import fit_population
+        params = [effective_params(job.params) for job in jobs]
+        apart = [i for i, own in enumerate(params) if images.is_ordinary(own)]
+        together = [i for i in range(len(jobs)) if i not in apart]
+        outcomes: dict[int, Fit | FitFailure] = {}
+        if together:
+            from autoreg.backends.population import fit_population
 
-        return fit_population(jobs, [effective_params(job.params) for job in jobs], in_time)
+            found = fit_population([jobs[i] for i in together], [params[i] for i in together], in_time)
+            outcomes |= zip(together, found, strict=True)
+        if apart:
+            from autoreg.backends.training import fit_images
 
-
-def _values(dimension: Dimension) -> tuple[Scalar, ...]:
-    """The values a dimension names; none for a range."""
-    if isinstance(dimension, Range):
-        return ()
-    return dimension.values if isinstance(dimension, Choice) else (dimension,)
+            found = fit_images([jobs[i] for i in apart], [params[i] for i in apart], in_time)
+            outcomes |= zip(apart, found, strict=True)
+        return [outcomes[i] for i in range(len(jobs))]
 
 
 def _repeats(hidden: tuple[int, ...]) -> bool:
@@ -198,7 +222,7 @@ def _check_hidden(dimension: Dimension) -> list[tuple[int, ...]]:
             "search.keras.hidden: expected text such as '128-64' or a list of such texts, found a range"
         )
     try:
-        return [parse_hidden(value) for value in _values(dimension)]
+        return [parse_hidden(value) for value in values(dimension)]
     except ValueError as error:
         raise StudyError(f"search.keras.hidden: {error}") from None
 
@@ -209,7 +233,7 @@ def _check_activation(dimension: Dimension, layers: set[int]) -> None:
             "search.keras.activation: expected a name such as 'relu' or a list of names, found a range"
         )
     try:
-        for value in _values(dimension):
+        for value in values(dimension):
             for number in layers:
                 parse_activations(value, number)
     except ValueError as error:

@@ -31,28 +31,28 @@ def build_model(
     if recipe.input_dropout:
         x = keras.layers.Dropout(recipe.input_dropout, seed=seed)(x)
     for i in range(len(shape.hidden)):
-        before, x = x, _hidden_layer(shape, recipe, i)(x)
+        before, x = x, hidden_layer(shape, recipe, i)(x)
         if recipe.dropout:
             x = keras.layers.Dropout(recipe.dropout, seed=seed + i + 1)(x)
         x = keras.layers.Add()([before, x]) if shape.adds(i) else x
-    options = _regularizers(recipe, len(shape.hidden))
+    options = regularizers(recipe, len(shape.hidden))
     model = keras.Model(inputs, keras.layers.Dense(shape.outputs, **options)(x))
     fixed = len(model.get_weights()) - len(weights)  # the ramps' arrays come first
     model.set_weights(model.get_weights()[:fixed] + weights)
     return model
 
 
-def _hidden_layer(shape: Shape, recipe: Recipe, i: int) -> Any:
+def hidden_layer(shape: Shape, recipe: Recipe, i: int) -> Any:
     """A function of a Keras tensor: dense layer, normalization if any, activation, activity regularizer."""
     import keras
 
     layers = keras.layers
-    activity = _regularizer(recipe.activity_l1[i], recipe.activity_l2[i])
-    units, name, options = shape.hidden[i], shape.activations[i], _regularizers(recipe, i)
+    activity = regularizer(recipe.activity_l1[i], recipe.activity_l2[i])
+    units, name, options = shape.hidden[i], shape.activations[i], regularizers(recipe, i)
     if shape.norm == "none":
         return layers.Dense(units, activation=name, activity_regularizer=activity, **options)
 
-    beta = {"beta_regularizer": _regularizer(recipe.bias_l1, recipe.bias_l2), "epsilon": EPSILON}
+    beta = {"beta_regularizer": regularizer(recipe.bias_l1, recipe.bias_l2), "epsilon": EPSILON}
 
     def stack(x: Any) -> Any:
         x = layers.Dense(units, use_bias=False, kernel_regularizer=options.get("kernel_regularizer"))(x)
@@ -67,16 +67,17 @@ def _hidden_layer(shape: Shape, recipe: Recipe, i: int) -> Any:
     return stack
 
 
-def _regularizers(recipe: Recipe, i: int) -> dict[str, Any]:
-    """Options of dense layer ``i``."""
+def regularizers(recipe: Recipe, i: int) -> dict[str, Any]:
+    """Options of the layer with the ``i``-th kernel."""
     found = {
-        "kernel_regularizer": _regularizer(recipe.kernel_l1[i], recipe.kernel_l2[i]),
-        "bias_regularizer": _regularizer(recipe.bias_l1, recipe.bias_l2),
+        "kernel_regularizer": regularizer(recipe.kernel_l1[i], recipe.kernel_l2[i]),
+        "bias_regularizer": regularizer(recipe.bias_l1, recipe.bias_l2),
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _regularizer(l1: float, l2: float) -> Any:
+def regularizer(l1: float, l2: float) -> Any:
+    """Keras' own penalty of these factors; None where both are 0."""
     import keras
 
     if l1 and l2:

@@ -120,6 +120,12 @@ def booster_matrix(X: Matrix, levels: Sequence[int], **fields: Any) -> Any:
     return xgboost.DMatrix(X, feature_names=names, feature_types=kinds, enable_categorical=True, **fields)
 
 
+def rows_at_once(model: Any) -> int:
+    """Rows that a Keras model predicts at a time: fewer where a layer is wide, which then holds at most 128 MiB."""
+    widest = max(int(np.prod(layer.output.shape[1:])) for layer in model.layers)
+    return max(1, min(8192, 2**25 // max(1, widest)))
+
+
 class NetworkMember:
     """A Keras model that gives logits; for regression, values are ``output * scale + shift``."""
 
@@ -131,7 +137,8 @@ class NetworkMember:
     def predict(self, X: Matrix) -> Matrix:
         """See ``Member``."""
         X = np.asarray(X, np.float32)
-        blocks = [np.asarray(self.model(X[i : i + 8192], training=False)) for i in range(0, len(X), 8192)]
+        n = rows_at_once(self.model)
+        blocks = [np.asarray(self.model(X[i : i + n], training=False)) for i in range(0, len(X), n)]
         z = np.concatenate(blocks).astype(np.float64)
         if self.task == "regression":
             return np.asarray(z[:, 0] * self.scale + self.shift)
