@@ -136,9 +136,7 @@ class Backend(Protocol):
         ``given`` are the study's own dimensions, where one default hangs on another name.
         """
 
-    def check(
-        self, space: Mapping[str, Dimension], task: Task, image: tuple[int, ...] | None = None
-    ) -> None:
+    def check(self, space: Mapping[str, Dimension], task: Task, image: tuple[int, ...] | None = None) -> None:
         """Refuse before trial 0 what this backend cannot do; ``image`` as in ``Table``.
 
         Raises

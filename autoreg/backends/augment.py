@@ -87,7 +87,8 @@ def augment(
         x = _flip(x, part.removeprefix("flip:"), dice)
     if parts & {"rotation", "shift", "zoom"}:
         zero = tf.constant(0.0)
-        x = _move(x, *(amounts[k] if k in parts else zero for k in ("rotation", "shift", "zoom")), dice)
+        turn, shift, zoom = (amounts[k] if k in parts else zero for k in ("rotation", "shift", "zoom"))
+        x = _move(x, turn, shift, zoom, dice)
     if "contrast" in parts:
         x = _contrast(x, amounts["contrast"], dice)
     if "noise" in parts:

@@ -115,9 +115,7 @@ class BoostedBackend:
             "colsample": 1.0,
         }
 
-    def check(
-        self, space: Mapping[str, Dimension], task: Task, image: tuple[int, ...] | None = None
-    ) -> None:
+    def check(self, space: Mapping[str, Dimension], task: Task, image: tuple[int, ...] | None = None) -> None:
         """Refuse before trial 0 what XGBoost cannot do; raises ``StudyError``."""
         check_space(self.name, space, LIMITS)
 

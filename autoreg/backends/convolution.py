@@ -131,7 +131,11 @@ def build_model(shape: ImageShape, own: ImageRecipe, weights: Weights, seed: int
     import keras
 
     def drop(kind: str, i: int) -> Any:
-        rate = {"input": own.recipe.input_dropout, "block": own.spatial_dropout, "hidden": own.recipe.dropout}[kind]
+        rate = {
+            "input": own.recipe.input_dropout,
+            "block": own.spatial_dropout,
+            "hidden": own.recipe.dropout,
+        }[kind]
         if not rate:
             return None
         if kind == "block":

@@ -302,7 +302,9 @@ def check_images(given: Mapping[str, Dimension], image: Image | None) -> list[tu
     """
     if image is None:
         for name in sorted(NAMES & given.keys()):
-            raise StudyError(f"search.keras.{name}: expected rows that are images, found a table; leave it out")
+            raise StudyError(
+                f"search.keras.{name}: expected rows that are images, found a table; leave it out"
+            )
         return [()]
     blocks = _check_conv(given.get("conv", Choice(choices(image))), image, given.get("pool", PLAIN["pool"]))
     _check_kinds(given, image)
@@ -359,7 +361,9 @@ def _check_unused(name: str, given: Mapping[str, Dimension], blocks: list[tuple[
             "which have none; leave it out"
         )
     if name == "bins" and off != 0 and () in blocks:
-        for other in sorted(NAMES & given.keys() - {"conv", "kernel_size", "pool", "head", "spatial_dropout"}):
+        for other in sorted(
+            NAMES & given.keys() - {"conv", "kernel_size", "pool", "head", "spatial_dropout"}
+        ):
             if other != "zca_epsilon" and given[other] not in (0, PLAIN[other]):
                 raise StudyError(
                     f"search.keras.bins: expected 0 beside search.keras.{other}, found {off!r}: bins are made "

@@ -76,9 +76,7 @@ class LinearBackend:
         alpha = 1.0 / max(1, sizes.rows)
         return {"penalty": "l2", "alpha": alpha, "C": 0.0, "solver": "auto", "patience": 5}
 
-    def check(
-        self, space: Mapping[str, Dimension], task: Task, image: tuple[int, ...] | None = None
-    ) -> None:
+    def check(self, space: Mapping[str, Dimension], task: Task, image: tuple[int, ...] | None = None) -> None:
         """Refuse before trial 0 what the linear models cannot do; raises ``StudyError``."""
         check_space(self.name, space, LIMITS)
         check_native(space, task)

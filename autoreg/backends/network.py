@@ -158,9 +158,7 @@ class NetworkBackend:
         plain = {**PLAIN, "learning_rate": rate, **sized}
         return images.image_default(sizes, plain) if sizes.image else plain
 
-    def check(
-        self, space: Mapping[str, Dimension], task: Task, image: tuple[int, ...] | None = None
-    ) -> None:
+    def check(self, space: Mapping[str, Dimension], task: Task, image: tuple[int, ...] | None = None) -> None:
         """See ``Backend``."""
         texts = {name: space[name] for name in ("hidden", "activation", "conv") if name in space}
         others = {name: value for name, value in space.items() if name not in texts}
@@ -179,9 +177,7 @@ class NetworkBackend:
             raise StudyError("search.keras.monitor: expected loss for a regression target, found 'accuracy'")
         if task == "regression" and space.get("label_smoothing", 0.0) not in (0, 0.0):
             raise StudyError("search.keras.label_smoothing: expected 0 for a regression target; leave it out")
-        if True in values(space.get("batch_norm", False)) and True in values(
-            space.get("layer_norm", False)
-        ):
+        if True in values(space.get("batch_norm", False)) and True in values(space.get("layer_norm", False)):
             raise StudyError(
                 "search.keras.layer_norm: expected false where batch_norm may be true, found true; keep one of them"
             )

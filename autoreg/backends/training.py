@@ -96,7 +96,8 @@ def fit_image(job: FitJob, params: Params, in_time: Callable[[], bool] = always)
         weights[:2] = fit_zca(train.X, own.zca_epsilon)
     machine.load(own, weights, job.seed)
     stop = None if job.rounds else _stop_part(data)
-    course = _train(machine, own, job, (_arrays(data, train, scaling), stop and _arrays(data, stop, scaling)), in_time)
+    rows = _arrays(data, train, scaling), None if stop is None else _arrays(data, stop, scaling)
+    course = _train(machine, own, job, rows, in_time)
     seconds = time.perf_counter() - started
     if course.weights is None or course.failed:
         reason = f"the loss became NaN or infinite in epoch {len(course.train)}: the network diverged"
@@ -152,7 +153,7 @@ def _arrays(data: Encoded, part: Part, scaling: tuple[float, float]) -> Arrays:
         y = (standardised(part, *scaling) if data.task == "regression" else part.y)[:, np.newaxis]
     weight = unit_weights(part, mean_weight(part)).weight
     weight = np.ones(len(part)) if weight is None else weight
-    return tuple(tf.constant(np.asarray(a, np.float32)) for a in (part.X, y, weight))  # type: ignore[return-value]
+    return tuple(tf.constant(np.asarray(a, np.float32)) for a in (part.X, y, weight))
 
 
 def _train(

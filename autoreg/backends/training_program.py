@@ -132,11 +132,10 @@ class Program:
 
     def _step(self, x: Tensor, y: Tensor, w: Tensor, rows: Tensor) -> Tensor:
         """Train on some rows; the sum of their weighted losses without penalty."""
-        batch = [tf.gather(t, rows) for t in (x, y, w)]
+        x, y, w = (tf.gather(t, rows) for t in (x, y, w))
         if self.key.parts - {"activity"}:
-            batch[0] = tf.reshape(batch[0], (-1, *self.key.shape.image))
-            batch = list(augment(*batch, self.dials, self.key.parts, Dice(self.seed, self.at)))
-        x, y, w = batch
+            seen = tf.reshape(x, (-1, *self.key.shape.image))
+            x, y, w = augment(seen, y, w, self.dials, self.key.parts, Dice(self.seed, self.at))
         count = tf.cast(tf.shape(rows)[0], tf.float32)
         variables = [v.value for v in self.trained]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -155,7 +154,10 @@ class Program:
         """Activity penalty, summed over the rows; Keras takes its mean over the batch."""
         l1, l2 = self.dials["activity_l1"], self.dials["activity_l2"]
         return tf.add_n(
-            [l1[i] * tf.reduce_sum(tf.abs(a)) + l2[i] * tf.reduce_sum(tf.square(a)) for i, a in enumerate(found)]
+            [
+                l1[i] * tf.reduce_sum(tf.abs(a)) + l2[i] * tf.reduce_sum(tf.square(a))
+                for i, a in enumerate(found)
+            ]
         )
 
     def _pull(self, variable: Any) -> Tensor:
