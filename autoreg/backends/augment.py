@@ -179,7 +179,7 @@ def _mix(
     if "cutmix" in parts:
         sides = _sides(x)
         mask = _boxes(x, (1.0 - dice.beta(rows, amounts["cutmix"])) ** (1.0 / len(sides)), dice)
-        cut = x + mask * (other - x)
+        cut = tf.where(mask > 0, other, x)
         area = 1.0 - tf.reduce_mean(mask, axis=list(range(1, len(x.shape))))
         heads = dice.coin(rows) if "mixup" in parts else tf.zeros(rows, tf.bool)
         mixed, share = tf.where(_each(heads, x), mixed, cut), tf.where(heads, share, area)

@@ -313,18 +313,18 @@ def check_images(given: Mapping[str, Dimension], image: Image | None) -> list[tu
             f"search.keras.zca: expected at most {WIDEST_ZCA:,} pixels times channels, found {prod(image):,}: "
             "the layer would hold the square of them"
         )
-    sides = min(image[:-1])
-    if any(int(v) > sides for v in [*values(given.get("kernel_size", 1)), *_ends(given.get("kernel_size"))]):
-        raise StudyError(
-            f"search.keras.kernel_size: expected at most {sides}, the shortest side of the images, found more"
-        )
+    _check_kernel(given.get("kernel_size", 1), max(3, *image[:-1]))
     for name in ("bins", "residual", "layer_norm"):
         _check_unused(name, given, blocks)
     return blocks
 
 
-def _ends(dimension: Dimension | None) -> tuple[float, ...]:
-    return (dimension.high,) if isinstance(dimension, Range) else ()
+def _check_kernel(dimension: Dimension, side: int) -> None:
+    largest = dimension.high if isinstance(dimension, Range) else max(map(float, values(dimension)))
+    if largest > side:
+        raise StudyError(
+            f"search.keras.kernel_size: expected at most {side}, the longest side of the images, found {largest:g}"
+        )
 
 
 def _check_conv(dimension: Dimension, image: Image, pool: Dimension) -> list[tuple[int, ...]]:
