@@ -9,7 +9,8 @@ import pytest
 from image_data import configured, fit_one, image_sizes, images
 
 from autoreg.backends import Fit, FitFailure, FitJob, fits_alone, get_backend
-from autoreg.backends.images import choices, parse_conv, read_shape
+from autoreg.backends.images import parse_conv, read_shape
+from autoreg.backends.images_space import choices
 from autoreg.backends.network import effective_params
 from autoreg.errors import StudyError
 from autoreg.serving import NetworkMember

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from autoreg.backends import NOTHING_GIVEN, Fit, FitFailure, FitJob, always, images
 from autoreg.backends.checks import Limit, check_space
-from autoreg.backends.images import values
+from autoreg.backends.images_space import check_images, image_default, image_space, values
 from autoreg.backends.layers import parse_activations, parse_hidden
 from autoreg.errors import StudyError
 from autoreg.penalties import PENALTIES, effective
@@ -148,7 +148,7 @@ class NetworkBackend:
             searched["bins"] = Choice((0, BINS))
         counts: dict[str, Dimension] = {name: default[name] for name in ("batch_size", "epochs")}
         if sizes.image:
-            return fixed | searched | counts | images.image_space(sizes, default)
+            return fixed | searched | counts | image_space(sizes, default)
         return fixed | searched | counts
 
     def default(self, sizes: Sizes, given: Mapping[str, Dimension] = NOTHING_GIVEN) -> dict[str, Scalar]:
@@ -156,7 +156,7 @@ class NetworkBackend:
         rate = LEARNING_RATES.get(str(given.get("optimizer")), PLAIN["learning_rate"])
         sized = {"batch_size": batch_size(sizes.rows), "epochs": epoch_cap(sizes.rows)}
         plain = {**PLAIN, "learning_rate": rate, **sized}
-        return images.image_default(sizes, plain) if sizes.image else plain
+        return image_default(sizes, plain) if sizes.image else plain
 
     def check(self, space: Mapping[str, Dimension], task: Task, image: tuple[int, ...] | None = None) -> None:
         """See ``Backend``."""
@@ -165,7 +165,7 @@ class NetworkBackend:
         known = LIMITS | (images.LIMITS if image or images.NAMES & space.keys() else {})
         check_space(self.name, others, known | dict.fromkeys(("hidden", "activation"), _FACTOR))
         hidden = _check_hidden(texts.get("hidden", PLAIN["hidden"]))
-        blocks = images.check_images(space, image)
+        blocks = check_images(space, image)
         depths = {len(units) + len(filters) for units in hidden for filters in blocks}
         _check_activation(texts.get("activation", PLAIN["activation"]), depths)
         if True in values(space.get("residual", False)) and not any(map(_repeats, hidden)):
