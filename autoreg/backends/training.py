@@ -27,6 +27,7 @@ from autoreg.backends.training_program import Key, Program, program
 from autoreg.trial import Encoded, OutOfTime, Params, Part, Scalar
 
 Arrays = tuple[Any, Any, Any]
+MOVES = frozenset({"rotation", "shift", "zoom"})
 
 
 def fit_images(
@@ -136,8 +137,10 @@ def _fit(
 
 
 def _parts(own: ImageRecipe) -> frozenset[str]:
+    """What the program is traced for. Turn, shift and zoom are one operation, so that they come together or not at all."""
     activity = any(own.recipe.activity_l1) or any(own.recipe.activity_l2)
-    return own.augment.parts | ({"activity"} if activity else set())
+    parts = own.augment.parts | ({"activity"} if activity else set())
+    return parts | MOVES if parts & MOVES else parts
 
 
 def _stop_part(data: Encoded) -> Part | None:

@@ -23,7 +23,7 @@ from autoreg.trial import Task
 
 Tensor = Any
 JUDGED = 2**24  # numbers that the widest layer holds while rows are judged
-KEPT = 4  # programs that a process keeps
+KEPT = 8  # programs that a process keeps: TensorFlow does not give all of a dropped one back, some 6 MB stay
 RATES = ("dropout", "input_dropout", "learning_rate", "weight_decay", "label_smoothing", "bias_l1", "bias_l2")
 LAYERED = ("kernel_l1", "kernel_l2", "activity_l1", "activity_l2")
 _MASKS = 0x5DEECE66D  # keeps the seeds of dropout apart from those of augmentation
@@ -150,9 +150,13 @@ class Program:
         self.at.assign_add(1)
         return tf.reduce_sum(w * plain)
 
+    def _layered(self, name: str) -> list[Tensor]:
+        """A dial's numbers, one a layer; indexing the variable itself would keep its graph alive for ever."""
+        return list(tf.unstack(self.dials[name].read_value()))
+
     def _activity(self, found: list[Tensor]) -> Tensor:
         """Activity penalty, summed over the rows; Keras takes its mean over the batch."""
-        l1, l2 = self.dials["activity_l1"], self.dials["activity_l2"]
+        l1, l2 = self._layered("activity_l1"), self._layered("activity_l2")
         return tf.add_n(
             [
                 l1[i] * tf.reduce_sum(tf.abs(a)) + l2[i] * tf.reduce_sum(tf.square(a))
@@ -166,7 +170,8 @@ class Program:
         for i, kernel in enumerate(self.kernels):
             if kernel is variable:
                 variable.assign(value * (1.0 - dials["learning_rate"] * dials["weight_decay"]))
-                return dials["kernel_l1"][i] * tf.sign(value) + 2.0 * dials["kernel_l2"][i] * value
+                l1, l2 = self._layered("kernel_l1")[i], self._layered("kernel_l2")[i]
+                return l1 * tf.sign(value) + 2.0 * l2 * value
         if variable.path.rsplit("/", 1)[-1] in ("bias", "beta"):
             return dials["bias_l1"] * tf.sign(value) + 2.0 * dials["bias_l2"] * value
         return tf.zeros_like(value)
