@@ -26,6 +26,7 @@ from autoreg.record import (
 from autoreg.selection import incumbents
 from autoreg.serving import Package
 from autoreg.shipping import Shipment, configuration
+from autoreg.showing import side_by_side
 from autoreg.space import derive_seed
 from autoreg.trial import Choice, Floats, Range, TrialRecord
 
@@ -48,7 +49,10 @@ def gather(outcome: Outcome, report: dict[str, Any], seconds: Callable[[], float
     record = _told(outcome, report)
     if outcome.shipment is None:
         details = outcome.winner.result.details
-        return replace(record, removed=list(details.get(REMOVED, ())), kept=list(details.get(KEPT, ())))
+        gone, kept = list(details.get(REMOVED, ())), list(details.get(KEPT, ()))
+        known = outcome.planned, outcome.records, outcome.winner, outcome.trial_curves
+        shown, plane = side_by_side(*known, seconds)
+        return replace(record, removed=gone, kept=kept, shown=shown, plane=plane)
     package = outcome.shipment.package
     gone, kept = _removed(outcome, package)
     found = _importance(outcome, package, seconds() / 2)

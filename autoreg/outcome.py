@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from autoreg.effects import figures
 from autoreg.finals import Finals
 from autoreg.planning import StudyPlan
+from autoreg.published import as_report
 from autoreg.record import plain
 from autoreg.selection import Corrected, Decision, Estimate, complete, corrected_cv, time_blocks
 from autoreg.shipping import Shipment
-from autoreg.space import Space, derive_seed
+from autoreg.space import LISTED, Space, derive_seed
 from autoreg.trial import Extension, Floats, State, TrialRecord
 
 NOTHING = Corrected(np.nan, np.nan, np.nan, 0, 0)
@@ -167,8 +168,8 @@ def _fold_of(planned: StudyPlan) -> NDArray[np.int64]:
 
 
 def default_numbers(planned: StudyPlan, records: Sequence[TrialRecord]) -> list[int]:
-    """Numbers of the trials that are a backend's default configuration: its first, but for a grid."""
-    if planned.study.search.sampler == "grid":
+    """Numbers of the trials that are a backend's default configuration: its first; none where the study lists its own."""
+    if planned.study.search.sampler in LISTED:
         return []
     first: dict[str, int] = {}
     for record in records:
@@ -222,6 +223,7 @@ def result(
         "model": dict.fromkeys(("name", "version", "uri", "alias")) if outcome.shipment else None,
         "searched": {name: list(space.searched) for name, space in planned.resolved.items()},
         "seconds": dict(seconds),
+        **as_report(outcome.records, planned.study.published),
     }
     if planned.table.image:
         report["image"] = {"shape": planned.table.image, "array": outcome.array_kind}

@@ -175,6 +175,48 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A trial that is drawn beside others.
+
+    Attributes
+    ----------
+    number, name : int, str
+    curves : dict of str to list of float
+        Means over its folds: "train_loss", "stop_loss", and whatever else was followed; evenly thinned where long.
+    steps : int
+        Epochs or rounds that the curves go over.
+    surface : list of list of float
+        What it predicts over the plane, from the bottom row up: the probability of the second class, the most probable
+        class, or the value.
+    """
+
+    number: int
+    name: str
+    curves: dict[str, list[Number]]
+    steps: int = 0
+    surface: list[list[float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A table of two numbers and a target, to be drawn: only of studies that repeat a published experiment.
+
+    Attributes
+    ----------
+    columns : list of str
+    x, y : list of float
+        Lowest and highest value of each axis.
+    rows : list of list of float
+        ``[first, second, target, 1 for a training row or 0]`` of every row.
+    """
+
+    columns: list[str]
+    x: list[float]
+    y: list[float]
+    rows: list[list[float]]
+
+
+@dataclass(frozen=True)
 class StudyRecord:
     """A finished study.
 
@@ -214,6 +256,10 @@ class StudyRecord:
         The rows are images of this shape, channels last.
     tensor : str
         Type of the array of images that the registered model takes; empty where it takes columns.
+    shown : list of Shown
+        Trials to be drawn side by side.
+    plane : Plane or None
+        The table behind their surfaces.
     """
 
     report: dict[str, Any]
@@ -247,6 +293,8 @@ class StudyRecord:
     cautions: list[str] = field(default_factory=list)
     image: list[int] | None = None
     tensor: str = ""
+    shown: list[Shown] = field(default_factory=list)
+    plane: Plane | None = None
     format: int = FORMAT
 
     def to_json(self) -> str:

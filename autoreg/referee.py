@@ -16,7 +16,7 @@ from autoreg.backends import Backend
 from autoreg.errors import StudyError
 from autoreg.ledger import History, Ledger
 from autoreg.racing import Judge, crowds, verdict
-from autoreg.space import Asked, Proposer, Space, derive_seed
+from autoreg.space import LISTED, Asked, Proposer, Space, derive_seed
 from autoreg.spec import SearchSpec
 from autoreg.trial import Dimension, Extension, OutOfTime, TrialRecord, Watch
 
@@ -172,7 +172,7 @@ class Referee:
         """
         racing = self._racing(number)
         countless = any(self.arms[other].left is None for other in racing if other != name)
-        if not self.spec.race or self.spec.sampler == "grid" or not countless:
+        if not self.spec.race or self.spec.sampler in LISTED or not countless:
             return None
 
         def worse(leader: str) -> float:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 OFF_ZONE = 0.5
 SMALL = 64
 """Spaces of at most so many configurations are tried one by one, whatever the sampler."""
+LISTED = {"grid": "a grid", "turns": "taking turns"}
+"""Samplers that try what the study lists, in its order and nothing else, with what they are called."""
 
 
 def derive_seed(*parts: object) -> int:
@@ -97,6 +99,14 @@ class Space:
         for values in itertools.product(*(d.values for d in self.searched.values() if isinstance(d, Choice))):
             yield dict(zip(names, values, strict=True))
 
+    def turns(self) -> Iterator[dict[str, Scalar]]:
+        """The first value of every list, then each other value alone, the other lists at their first."""
+        lists = {name: d.values for name, d in self.searched.items() if isinstance(d, Choice)}
+        first = {name: values[0] for name, values in lists.items()}
+        yield first
+        for name, values in lists.items():
+            yield from ({**first, name: value} for value in values[1:])
+
 
 def resolve(
     backend: Backend, sizes: Sizes, given: Mapping[str, Dimension], sampler: str, exact: bool = False
@@ -109,7 +119,7 @@ def resolve(
     sizes : Sizes
     given : mapping of str to Dimension
         The study's own dimensions.
-    sampler : {"tpe", "random", "grid"}
+    sampler : {"tpe", "random", "grid", "turns"}
     exact : bool
         Whatever the sampler, try what the study lists and nothing else, as the authors of an experiment did.
 
@@ -125,17 +135,17 @@ def resolve(
         for name, d in built_in.items()
     }
     preferred = backend.default(sizes, given)
-    if sampler == "grid" or exact:
-        # A grid tries what the study lists and nothing else: what it does not name stays at the default.
+    if sampler in LISTED or exact:
+        # They try what the study lists and nothing else: what it does not name stays at the default.
         merged = {
             name: d if name in given else preferred.get(name, _representative(d))
             for name, d in merged.items()
         }
-    if sampler == "grid":
+    if sampler in LISTED:
         ranges = [name for name, d in merged.items() if isinstance(d, Range)]
         if ranges:
             raise StudyError(
-                f"search.{backend.name}.{ranges[0]}: a grid needs a list of values, found a range;"
+                f"search.{backend.name}.{ranges[0]}: {LISTED[sampler]} needs a list of values, found a range;"
                 ' give a list or use sampler = "tpe"'
             )
     default = {name: _nearest(d, preferred.get(name), name in given) for name, d in merged.items()}
@@ -241,7 +251,7 @@ class Proposer:
     Parameters
     ----------
     space : Space
-    sampler : {"tpe", "random", "grid"}
+    sampler : {"tpe", "random", "grid", "turns"}
     seed : int
     name : str
         Backend, part of every trial's seed.
@@ -260,8 +270,9 @@ class Proposer:
 
     def _listed(self) -> list[dict[str, Scalar]] | None:
         """All configurations in the order of trial: a grid's own, or a small space's shuffled behind its default."""
-        if self.sampler == "grid":
-            return [self.space.fill(chosen) for chosen in self.space.grid()]
+        if self.sampler in LISTED:
+            listed = self.space.turns() if self.sampler == "turns" else self.space.grid()
+            return [self.space.fill(chosen) for chosen in listed]
         if self.space.size is None or self.space.size > SMALL:
             return None
         every = [self.space.fill(chosen) for chosen in self.space.grid()]

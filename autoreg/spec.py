@@ -21,6 +21,7 @@ from pydantic import (
 
 from autoreg.errors import StudyError, did_you_mean
 from autoreg.spec_parts import Duration, Names, RangeSpec, Section, Shape, SpaceSpec
+from autoreg.spec_published import PublishedSpec
 from autoreg.spec_split import SplitSpec as SplitSpec
 from autoreg.trial import Dimension, Scalar
 
@@ -82,8 +83,9 @@ class SearchSpec(Section):
         description="limit for one trial, which is failed when it takes longer and the study goes on; a block of networks has its limits together",
     )
     seed: int = Field(0, ge=0, lt=2**31, description="seed of every random choice")
-    sampler: Literal["tpe", "random", "grid"] = Field(
-        "tpe", description="how configurations are proposed; `grid` tries every combination of lists"
+    sampler: Literal["tpe", "random", "grid", "turns"] = Field(
+        "tpe",
+        description="how configurations are proposed; `grid` tries every combination of lists, `turns` one list at a time, the others at their first value",
     )
     block: int | None = Field(
         None,
@@ -233,6 +235,7 @@ class Study(Section):
     registry: RegistrySpec = RegistrySpec()
     retune: RetuneSpec = RetuneSpec()
     cluster: ClusterSpec = ClusterSpec()
+    published: PublishedSpec = PublishedSpec()
     _folder: Path = PrivateAttr(default=Path("."))
     _text: str = PrivateAttr(default="")
 
@@ -362,6 +365,7 @@ def reference() -> str:
         ("registry", RegistrySpec),
         ("retune", RetuneSpec),
         ("cluster", ClusterSpec),
+        ("published", PublishedSpec),
     ]
     for section, model in sections:
         for name, field in model.model_fields.items():

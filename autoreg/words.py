@@ -97,12 +97,19 @@ def describe_result(result: Mapping[str, Any], look: str = "") -> str:
     rows.append(("run", str(result.get("run_id"))))
     if look:
         rows.append(("look", look))
-    return (
-        _opening(result)
-        + "\n\n"
-        + aligned(rows)
-        + (_how_to_load(model, result.get("image")) if model.get("name") else "")
-    )
+    told = _opening(result) + "\n\n" + aligned(rows)
+    return told + _published(result) + (_how_to_load(model, result.get("image")) if model.get("name") else "")
+
+
+def _published(result: Mapping[str, Any]) -> str:
+    """Published figures beside those of the study; empty where it names none."""
+    rows = (result.get("published") or {}).get("rows") or []
+    if not rows:
+        return ""
+    lines = [
+        (row["name"], row["part"], number(row["published"]), number(row["ours"]), row["says"]) for row in rows
+    ]
+    return "\n\nPublished, and found here\n" + aligned(lines, ("trial", "", "published", "here", "said"))
 
 
 OUTCOMES = {

@@ -33,6 +33,9 @@ def fit_preprocessor(table: Table, rows: Rows, encoding: Encoding) -> Preprocess
     ``table.scale`` changes what becomes of numbers and days in the dense encoding: "standard" does not clip, "none"
     leaves them raw, "unit" divides pixels (whole numbers from 0 to 255) by 255 and others by their largest size.
 
+    ``table.scale`` changes what becomes of numbers and days in the dense encoding: "standard" does not clip, "none"
+    leaves them raw, "unit" divides pixels (whole numbers from 0 to 255) by 255 and others by their largest size.
+
     Parameters
     ----------
     table : Table

@@ -5,6 +5,8 @@ matplotlib is loaded by the first call that draws.
 
 from __future__ import annotations
 
+import json
+
 from autoreg.record import StudyRecord
 from autoreg.report.card import model_card
 
@@ -22,6 +24,8 @@ def artifacts(record: StudyRecord) -> dict[str, str | bytes]:
 
     drawn = drawings(record)
     files: dict[str, str | bytes] = {f"figures/{name}.svg": drawing.file() for name, drawing in drawn.items()}
+    if record.report.get("published"):
+        files["published.json"] = json.dumps(record.report["published"], indent=1)
     return {"report.html": page(record, {n: drawing.inline() for n, drawing in drawn.items()}), **files}
 
 

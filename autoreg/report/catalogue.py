@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from autoreg.record import StudyRecord
-from autoreg.report import plots_judged, plots_paths, plots_scores, plots_search
+from autoreg.report import plots_beside, plots_judged, plots_paths, plots_scores, plots_search
 from autoreg.report.canvas import Drawing, drawn, styled
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ FIGURES: dict[str, tuple[Callable[[StudyRecord], Figure | None], str]] = {
     "reliability": (plots_judged.reliability_figure, "Predicted probabilities against observed shares"),
     "residuals": (plots_judged.residuals_figure, "Residuals along the predicted value"),
     "importance": (plots_scores.importance_figure, "Permutation importance of the columns"),
+    "before-after": (plots_beside.before_after_figure, "Learning curves of several trials side by side"),
+    "surfaces": (
+        plots_beside.surfaces_figure,
+        "The data, and what several trials predict between the points",
+    ),
     "worth": (plots_scores.worth_figure, "What each regularizer of the winner is worth"),
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from autoreg.record import StudyRecord
-from autoreg.report import sections_model, sections_search
+from autoreg.report import sections_beside, sections_model, sections_search
 from autoreg.report.markup import Html
 
 Body = Callable[[StudyRecord, Mapping[str, str]], Html]
@@ -24,6 +24,24 @@ class Section:
 
 
 SECTIONS = (
+    Section(
+        "published", "Published figures", "Published figures beside ours",
+        "How to read this: what the source of this experiment reports, and what the same settings gave here. A score on few rows "
+        "moves by one row at a time, and a network's also with its random start.",
+        sections_beside.published,
+    ),
+    Section(
+        "before-after", "Before and after", "Before and after",
+        "How to read this: one column a trial, on common axes. Lines that part mean overfitting: the training rows are learned by heart, "
+        "the others are not. Lines that stay together, but poor, mean underfitting.",
+        sections_beside.before_after,
+    ),
+    Section(
+        "surfaces", "The data", "What the trials make of the data",
+        "How to read this: full dots are training rows, hollow ones the others; the colour between them is what the trial predicts there. A border "
+        "that winds around single dots has learned noise.",
+        sections_beside.surfaces,
+    ),
     Section(
         "shipped", "Winner", "What won, and what is shipped",
         "The winner is the configuration that did best; what is shipped may be one model of it, an average of several (a bag), "
