@@ -4,8 +4,8 @@ import re
 import shutil
 import string
 import subprocess
+import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 import yaml
@@ -276,12 +276,14 @@ def module(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("study", ["/data/churn.toml", f"/data/{ODD}"])
-def test_systemd_takes_the_units(tmp_path, study):
+@pytest.mark.parametrize("study", ["/data/churn.toml", f"/data/{ODD}", "models:/churn@champion"])
+@pytest.mark.parametrize("environment", ["/etc/x.env", ""])
+def test_systemd_takes_the_units(tmp_path, study, environment):
     verify = [tool("systemd-analyze"), "verify", "--man=no"]
-    paths = written(
-        tmp_path, files(study, "systemd", program="/bin/true", folder="/", environment="/etc/x.env")
-    )
+    paths = []
+    for at in TIMES:
+        given_ = {"program": "/bin/true", "folder": "/", "environment": environment, "hours": 0.5}
+        paths += written(tmp_path / str(len(paths)), files(study, "systemd", at, ["--data", ODD], **given_))
     done = subprocess.run([*verify, *paths], capture_output=True, text=True, timeout=120)
     ours = [line for line in done.stderr.splitlines() if "autoreg-" in line]
     assert (done.returncode, ours) == (0, [])
@@ -317,66 +319,118 @@ def test_crontab_takes_the_line(at):
     assert job.slices.render() == read_when(at).cron or at.startswith("@")
 
 
+WORDS = [
+    ("churn.toml", ()),
+    (ODD, ()),
+    ("models:/churn@champion", ("--timeout", "10m", "--n-jobs", "2")),
+    ("-x y.toml", ("--data", "s3://bucket/a b;$(c).csv")),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("study", ["churn.toml", ODD])
-def test_kubernetes_takes_the_cron_job(study):
+@pytest.mark.parametrize(("study", "options"), WORDS)
+def test_kubernetes_takes_the_cron_job(study, options):
     validate = module("kubernetes_validate")
-    job = yaml.safe_load(only(files(study, "k8s", image="registry/autoreg:1")))
-    validate.validate(job, validate.latest_version(), strict=True)
+    for at in TIMES:
+        job = yaml.safe_load(only(files(study, "k8s", at, options, image="registry/autoreg:1")))
+        validate.validate(job, validate.latest_version(), strict=True)
     job["spec"]["concurrencypolicy"] = "Forbid"
     with pytest.raises(Exception, match="concurrencypolicy"):
         validate.validate(job, validate.latest_version(), strict=True)
 
 
+def workflows(folder):
+    """A workflow of every variant, and each with one word spelled wrong."""
+    good, bad = [], []
+    for i, (study, options) in enumerate(WORDS):
+        for j, at in enumerate(TIMES):
+            found = files(study, "github", at, options, requirement="autoreg[cluster]==1.0; x > '1'")
+            good += written(folder / f"{i}-{j}", found)
+            wrong = {name: text.replace("runs-on:", "run-on:") for name, text in found.items()}
+            bad += written(folder / f"{i}-{j}-wrong", wrong)
+    return good, bad
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("study", ["studies/churn.toml", ODD])
-def test_actionlint_takes_the_workflow(tmp_path, study):
+def test_actionlint_takes_the_workflow(tmp_path):
     lint = tool("actionlint")
-    (path,) = written(tmp_path, files(study, "github"))
-    done = subprocess.run([lint, str(path)], capture_output=True, text=True, timeout=120)
+    good, bad = workflows(tmp_path)
+    done = subprocess.run([lint, *good], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "")
-    path.write_text(path.read_text().replace("runs-on:", "run-on:"))
-    assert subprocess.run([lint, str(path)], capture_output=True, timeout=120).returncode != 0
+    done = subprocess.run([lint, *bad], capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert all(str(path) in done.stdout for path in bad)
+
+
+@pytest.mark.slow
+def test_the_workflow_is_of_the_form_that_github_publishes(tmp_path):
+    module("check_jsonschema")
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    good, bad = workflows(tmp_path)
+    done = subprocess.run([*check, *good], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = subprocess.run([*check, *bad], capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert all(str(path) in done.stdout for path in bad)
 
 
 IN_AIRFLOW = """
 import sys
-from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+try:
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+except ImportError:
+    from airflow.exceptions import AirflowException, AirflowFailException
+    from airflow.models.dagbag import DagBag
 
-bag = DagBag(sys.argv[1])
+bag = DagBag(sys.argv[1], include_examples=False)
 assert not bag.import_errors, bag.import_errors
-(dag,) = bag.dags.values()
-(task,) = dag.tasks
-assert task.op_kwargs == {"key": "{{ ds }}"}, task.op_kwargs
-assert task.retries == 6 and dag.max_active_runs == 1 and not dag.catchup
-for code, wanted in (("0", None), ("75", AirflowException), ("65", AirflowFailException), ("70", AirflowFailException)):
-    try:
-        task.python_callable(code)
-        found = None
-    except Exception as error:
-        found = type(error)
-    assert found is wanted, (code, found)
+assert len(bag.dags) == int(sys.argv[2]), list(bag.dags)
+for dag in bag.dags.values():
+    (task,) = dag.tasks
+    assert task.op_kwargs["key"] in ("{{ ds }}", "{{ ts_nodash }}"), task.op_kwargs
+    assert task.retries == 6 and dag.max_active_runs == 1 and not dag.catchup
+    again, never = AirflowException, AirflowFailException
+    for code, wanted in (("0", None), ("75", again), ("64", never), ("65", never), ("70", never)):
+        try:
+            task.python_callable(code)
+            found = None
+        except Exception as error:
+            found = type(error)
+        assert found is wanted, (code, found)
 print("airflow is content")
 """
+AIRFLOWS = {
+    "3": ["apache-airflow>=3,<4"],
+    "2": ["apache-airflow>=2.10,<3", "--exclude-newer=2025-06-15"],  # the packages of its day
+}
 
 
-@pytest.mark.slow
-def test_airflow_takes_the_dag(tmp_path):
-    python = Path(tool("airflow")).with_name("python")
+@pytest.mark.full
+@pytest.mark.parametrize("version", AIRFLOWS)
+def test_airflow_takes_the_dag(tmp_path, version):
+    uv, python = tool("uv"), tmp_path / "airflow" / "bin" / "python"
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, python.parents[1]], check=True)
+    install = [uv, "pip", "install", "--quiet", "--python", python, *AIRFLOWS[version]]
+    subprocess.run(install, check=True, timeout=1800)
     program = tmp_path / "ends with %s"
     program.write_text('#!/bin/sh\nfor word in "$@"; do last="$word"; done\nexit "$last"\n', encoding="utf-8")
     program.chmod(0o755)
     dags = tmp_path / "dags"
-    written(dags, files(f"/data/{ODD}", "airflow", program=str(program), folder=str(tmp_path)))
+    for i, (study, options) in enumerate(WORDS):
+        for j, at in enumerate(TIMES):
+            place = study if study.startswith("models:/") else f"/{j}/{study}"
+            found = files(place, "airflow", at, options, program=str(program), folder=str(tmp_path))
+            text = re.sub(r'dag_id="(\w+)"', rf'dag_id="\1_{i}_{j}"', only(found))
+            written(dags, {f"{i}_{j}.py": text})
     done = subprocess.run(
-        [python, "-c", IN_AIRFLOW, str(dags)],
+        [python, "-c", IN_AIRFLOW, str(dags), str(len(WORDS) * len(TIMES))],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         env={
             "AIRFLOW_HOME": str(tmp_path / "home"),
-            "PATH": "/usr/bin:/bin",
+            "PATH": f"{python.parent}:/usr/bin:/bin",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         },
     )
