@@ -67,6 +67,8 @@ class Table:
         Every row is an image: the features in order, reshaped to (..., channels). Two numbers are a series, four a volume.
     scale : {"auto", "standard", "none", "unit"}
         What the dense encoding does with numbers; see ``data.preprocess.fit_preprocessor``.
+    suspects : tuple of str
+        Features that tell the target all alone, so that they may give it away.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Table:
     notes: tuple[str, ...] = ()
     image: tuple[int, ...] | None = None
     scale: str = "auto"
+    suspects: tuple[str, ...] = ()
 
     @property
     def n_classes(self) -> int:

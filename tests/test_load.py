@@ -718,36 +718,6 @@ def test_a_table_of_the_target_alone():
     assert "no feature is left" in refusal(load, small()[["y"]])
 
 
-# --- leaks --------------------------------------------------------------------------------------------------------
-
-
-def leaking(frame, **options):
-    table = load(frame, **options)
-    return [note.split("'")[1] for note in table.notes if "alone tells the target" in note]
-
-
-def test_columns_that_tell_the_target_are_pointed_out():
-    rng = np.random.default_rng(0)
-    n = 1000
-    y = rng.integers(0, 3, n)
-    frame = pd.DataFrame({"x": rng.normal(size=n), "bit": rng.integers(0, 2, n), "y": y})
-    frame["score"] = y * 10 + rng.random(n)
-    frame["label"] = np.array(["lo", "mid", "hi"])[y]
-    frame["weak"] = y + rng.normal(size=n)
-    frame["holes"] = np.where(rng.random(n) < 0.95, np.nan, frame["x"])
-    frame["row"] = [f"r{i} {y[i]}" for i in range(n)]
-    assert leaking(frame) == ["score", "label"]
-    frame["y"] = np.exp(frame["x"])
-    assert leaking(frame) == ["x"]
-    assert leaking(frame.assign(x=frame["x"] + rng.normal(size=n) * 0.1)) == []
-
-
-def test_ordinary_data_are_not_called_leaking():
-    for name in ("breast_cancer", "iris", "wine", "digits", "diabetes"):
-        notes = read(f"sklearn:{name}", target="target").notes
-        assert not any("alone tells" in note for note in notes)
-
-
 # --- fingerprint --------------------------------------------------------------------------------------------------
 
 

@@ -383,7 +383,7 @@ except ImportError:
     from airflow.exceptions import AirflowException, AirflowFailException
     from airflow.models.dagbag import DagBag
 
-bag = DagBag(sys.argv[1], include_examples=False)
+bag = DagBag(sys.argv[1])
 assert not bag.import_errors, bag.import_errors
 assert len(bag.dags) == int(sys.argv[2]), list(bag.dags)
 for dag in bag.dags.values():

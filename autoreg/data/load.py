@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from autoreg.data.files import check_names
 from autoreg.data.hashing import fingerprint, row_hashes
 from autoreg.data.kinds import as_moments, clean_features
-from autoreg.data.leaks import leak_notes
+from autoreg.data.leaks import find_leaks
 from autoreg.data.pixels import image_fingerprint, pixel_features, pixel_leaks
 from autoreg.data.sources import read_source
 from autoreg.data.target import read_target
@@ -74,7 +74,16 @@ def load_table(spec: DataSpec, name: str, folder: Path, frame: pd.DataFrame | No
         "time": _times(frame[spec.time]) if spec.time else None,
         "id": _keys(frame[spec.id], "id") if spec.id else None,
     }
-    found += (pixel_leaks if image else leak_notes)(features, kinds, target, len(classes))
+    leaks = (pixel_leaks if image else find_leaks)(
+        features,
+        kinds,
+        target,
+        len(classes),
+        name=spec.target,
+        group=aside["group"],
+        trusted=getattr(spec, "trusted", ()),
+    )
+    found += leaks.notes
     if aside["id"] is not None and len(pd.unique(aside["id"])) < len(target):
         found.append(
             f"column {spec.id!r}: some keys occur more than once; such rows share a side of the holdout"
@@ -95,6 +104,7 @@ def load_table(spec: DataSpec, name: str, folder: Path, frame: pd.DataFrame | No
         notes=tuple(notes + found),
         image=image,
         scale=spec.scale,
+        suspects=leaks.suspects,
         **aside,
     )
 

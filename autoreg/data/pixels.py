@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autoreg.data.hashing import bits
-from autoreg.data.leaks import leak_notes
+from autoreg.data.leaks import Findings, find_leaks
 from autoreg.errors import DataError
 from autoreg.serving import pixels, spelled_shape
 from autoreg.trial import Kind
@@ -104,15 +104,19 @@ def strips(block: Array) -> list[slice]:
     return [slice(i, i + step) for i in range(0, len(block), step)]
 
 
-def pixel_leaks(features: pd.DataFrame, kinds: dict[str, Kind], target: Array, n_classes: int) -> list[str]:
-    """``leak_notes`` in one line: a mark in a corner is found; images of more than 4,096 pixels are not asked."""
+def pixel_leaks(
+    features: pd.DataFrame, kinds: dict[str, Kind], target: Array, n_classes: int, **more: Any
+) -> Findings:
+    """``find_leaks`` in one line: a mark in a corner is found; images of more than 4,096 pixels are not asked."""
     if features.shape[1] > MOST_JUDGED:
-        return []
-    found = leak_notes(features, kinds, target, n_classes)
-    if not found:
-        return []
-    more = f", and so do {len(found) - 1} more" if found[1:] else ""
-    return [f"{found[0].rpartition(': ')[0]}{more}: is there a mark in the images?"]
+        return Findings((), [])
+    suspects, notes = find_leaks(features, kinds, target, n_classes, **more)
+    if not suspects:
+        return Findings(suspects, notes)
+    others = f", and so do {len(suspects) - 1} more" if suspects[1:] else ""
+    first = next(place for place, note in enumerate(notes) if note.startswith("warning: column"))
+    told = f"{notes[first].rpartition(': ')[0]}{others}: is there a mark in the images?"
+    return Findings(suspects, [*notes[:first], told])
 
 
 def image_fingerprint(features: pd.DataFrame, shape: Sequence[int]) -> bytes:
