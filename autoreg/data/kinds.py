@@ -29,7 +29,7 @@ def clean_features(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Kind], 
     Numbers stay as they are, infinite ones become missing. Text counts as numbers (or ISO dates) when at least
     95 % of the present values are, and the others are at most 50 different words, which then mean "missing", in
     training and in serving alike; a column of codes with leading zeros stays a category. Words such as "NA", "?",
-    "null" or blanks are missing everywhere. Other text is "text" (bags of words) when it has more than 60 different
+    "null" or blanks are missing everywhere. Other text is "text" (weighed words) when it has more than 60 different
     values and mostly different ones, else "category". Columns without any value, with one value in all rows, or
     with a separate word or a running number per row are left out. Every such decision is a note.
 
@@ -62,6 +62,8 @@ def clean_features(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Kind], 
         if reason:
             notes.add(reason, name)
         else:
+            if kind == "text":
+                notes.add(TEXT, name)
             columns[name], kinds[name] = values, kind
     if not columns:
         raise DataError(
@@ -91,6 +93,7 @@ def _listed(names: list[str]) -> str:
 EMPTY = "left out, no value is present"
 CONSTANT = "left out, the value is the same in all rows"
 INEXACT = "whole numbers beyond 2**53 lose digits as a feature; an identifier belongs in data.id"
+TEXT = "text: its words are weighed by how rare they are and become at most 128 columns, learned from training rows alone"
 COUNTER = "left out, it counts the rows"
 IDENTIFIER = "left out, every row has its own word; name it in data.id if it identifies rows"
 

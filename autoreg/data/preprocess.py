@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.data.pixels import scale_of
+from autoreg.data.text import fit_text, text_columns
 from autoreg.serving import TRUTH, Preprocessor, calendar, parse, spelled, texts
 from autoreg.trial import Encoded, Encoding, Floats, Fold, Part, Rows, Table
 
 MOST_LEVELS = 60
 RARE_SHARE = 0.005
-TEXT_COLUMNS = 64
 PARTS = ("month", "weekday", "hour")
 VOID_LIMIT = 50
 Array = NDArray[Any]
@@ -26,12 +26,9 @@ def fit_preprocessor(table: Table, rows: Rows, encoding: Encoding) -> Preprocess
     at 10 standard deviations, with an indicator column where some are missing; booleans are 0 and 1; dates add
     month, weekday and hour as points on a circle where these vary; categories become one column a level. Tree:
     numbers stay raw with NaN, categories become codes. In both, levels rarer than .5 % of the rows (at least 2)
-    or beyond the 60 most frequent share one rare level, which also takes unseen ones; text becomes a signed
-    hashed bag of words of length 1 (64 columns). Images, in both: every pixel in its place, scaled by one rule for
-    the whole image so that the range of the rows, or 0 to 255 for bytes, becomes 0 to 1.
-
-    ``table.scale`` changes what becomes of numbers and days in the dense encoding: "standard" does not clip, "none"
-    leaves them raw, "unit" divides pixels (whole numbers from 0 to 255) by 255 and others by their largest size.
+    or beyond the 60 most frequent share one rare level, which also takes unseen ones; text becomes at most
+    128 columns of weighed words (see ``text.fit_text``). Images, in both: every pixel in its place, scaled by one
+    rule for the whole image so that the range of the rows, or 0 to 255 for bytes, becomes 0 to 1.
 
     ``table.scale`` changes what becomes of numbers and days in the dense encoding: "standard" does not clip, "none"
     leaves them raw, "unit" divides pixels (whole numbers from 0 to 255) by 255 and others by their largest size.
@@ -63,7 +60,7 @@ def fit_preprocessor(table: Table, rows: Rows, encoding: Encoding) -> Preprocess
     }
     state["date"] = [_fit_date(frame[n], n, state["void"].get(n, ())) for n in names["date"]]
     state["category"] = [_fit_category(frame[n], n, dense) for n in names["category"]]
-    state["text"] = [{"name": n, "dims": TEXT_COLUMNS, "hole": _has_missing(frame[n])} for n in names["text"]]
+    state["text"] = [fit_text(frame[n], n) for n in names["text"]]
     if dense:
         state |= _fit_numbers(Preprocessor(state).raw(frame), state, table.scale)
     state["columns"], state["levels"] = _columns(state)
@@ -79,12 +76,6 @@ def _fit_image(table: Table, rows: Rows, encoding: Encoding) -> Preprocessor:
     state = {"dense": encoding == "dense", "image": list(table.image or ()), "numeric": names}
     state |= {"low": low, "high": high, "columns": names, "levels": [0] * len(names)}
     return Preprocessor(state)
-
-
-def _has_missing(column: Any) -> int:
-    """1 where a column lacks values."""
-    codes, words = texts(column)
-    return int(np.array([word is None for word in words])[codes].any())
 
 
 def _void(table: Table, names: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -204,8 +195,7 @@ def _columns(state: dict[str, Any]) -> tuple[list[str], list[int]]:
             names.append(entry["name"])
         levels += [0] * (len(names) - len(levels)) if dense else [max(1, entry["width"])]
     for entry in state["text"]:
-        names += [f"{entry['name']} #{i}" for i in range(entry["dims"])]
-        names += [f"{entry['name']} missing"] * entry["hole"]
+        names += text_columns(entry)
     return names, levels + [0] * (len(names) - len(levels))
 
 

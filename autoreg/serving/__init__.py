@@ -29,9 +29,10 @@ from .members import (
     two_columns,
 )
 from .package import FORMAT, IMAGES, Chain, Package, sharpened, shifted
+from .words import STEPS, weights, words_of
 
 __all__ = [
-    "FORMAT", "IMAGES", "MEMBERS", "NUMBER", "TRUTH", "BoosterMember", "Chain", "LinearMember", "Member", "NetworkMember", "Package",
-    "Preprocessor", "block_of", "booster_matrix", "calendar", "hashed", "numbers", "parse", "pixel_names", "pixels",
-    "sharpened", "shifted", "sigmoid", "softmax", "spelled", "spelled_shape", "text_of", "texts", "two_columns",
+    "FORMAT", "IMAGES", "MEMBERS", "NUMBER", "STEPS", "TRUTH", "BoosterMember", "Chain", "LinearMember", "Member", "NetworkMember",
+    "Package", "Preprocessor", "block_of", "booster_matrix", "calendar", "hashed", "numbers", "parse", "pixel_names", "pixels",
+    "sharpened", "shifted", "sigmoid", "softmax", "spelled", "spelled_shape", "text_of", "texts", "two_columns", "weights", "words_of",
 ]  # fmt: skip

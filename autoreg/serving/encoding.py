@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .images import pixels, scaled
+from .words import folded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,6 +143,9 @@ class Preprocessor:
             blocks = [np.clip(z, *((-3e38, 3e38) if most is None else (-most, most))), holes[:, s["holes"]]]
         blocks += [self._category(frame[entry["name"]], entry) for entry in s["category"]]
         for entry in s["text"]:
+            if "words" in entry:
+                blocks.append(folded(*texts(frame[entry["name"]]), entry))
+                continue
             blocks.append(hashed(frame[entry["name"]], entry["dims"])[:, : entry["dims"] + entry["hole"]])
         return np.concatenate(blocks, axis=1, dtype=np.float32, casting="same_kind")
 
