@@ -30,6 +30,7 @@ STAGES = {
     "holdout": "looking at the holdout, once",
     "report": "writing the report",
     "register": "registering the model",
+    "gate": "comparing champion and challenger",
 }
 
 

@@ -175,7 +175,7 @@ def _digest(study: Study, table: Table, spaces: Mapping[str, Space], block: int,
     The resolved spaces are part of it: a release with other built-in ranges searches another study.
     """
     sections = {
-        "data": _named(study.data, {"source", "query", "image"}, {"scale"})
+        "data": _named(study.data, {"source", "query", "image", "trusted"}, {"scale"})
         | {"fingerprint": table.fingerprint},
         "split": _named(study.split, set(), {"reproduce", *PUBLISHED}),
         "search": {

@@ -51,6 +51,10 @@ class DataSpec(Section):
     )
     weight: str | None = Field(None, description="column of non-negative sample weights; not a feature")
     drop: Names = Field((), description="columns to leave out")
+    trusted: Names = Field(
+        (),
+        description="columns that may tell the target almost alone: no warning of them, and a retune does not stop at them",
+    )
     image: Shape | None = Field(
         None,
         description="every row is an image: its shape, channels last, such as `[28, 28, 1]`; the features in file order are its pixels. Two numbers are a series, four a volume; known without this key for `.npz`, IDX and folders of images",

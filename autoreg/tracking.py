@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import sys
@@ -23,6 +24,9 @@ FIRST_WAITS = {TIMEOUT: "4", RETRIES: "1"}
 """MLflow's settings for a call to a server (seconds, further tries), and those of the first call of all."""
 KNOCK_PAUSE = 1.0
 """Seconds before a server that did not answer is asked once more."""
+GREETED_FOR = 60.0
+"""Seconds for which a server that has answered is not asked again whether it is there."""
+_greeted: dict[str, float] = {}
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -54,11 +58,13 @@ def quiet_client() -> Any:
         uri = mlflow.get_tracking_uri()
         if uri.startswith("sqlite:///"):
             _create_database(Path(uri.removeprefix("sqlite:///").partition("?")[0]))
-        elif not named:
+        known = time.monotonic() - _greeted.get(uri, -math.inf) < GREETED_FOR
+        if not uri.startswith("sqlite:///") and not named and not known:
             knock(uri)
         client = mlflow.MlflowClient()
-        if uri.startswith(("http://", "https://")):
+        if uri.startswith(("http://", "https://")) and not known:
             _first_call(client)
+            _greeted[uri] = time.monotonic()
         return client
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -11,10 +13,10 @@ from autoreg.cli.looking import where_to_look
 from autoreg.cli.options import data_option, given_study, json_option, option, search_options, write_record
 from autoreg.cli.stopping import stoppable
 from autoreg.console import watching, words_only
-from autoreg.errors import UsageError
+from autoreg.errors import AutoregError, Busy, Interrupted, UsageError
 from autoreg.quiet import quiet_libraries
 from autoreg.secrets import redact
-from autoreg.words import describe_retune
+from autoreg.words import describe_retune, one_line
 
 if TYPE_CHECKING:
     from autoreg.spec import Study
@@ -32,6 +34,7 @@ MODEL = re.compile(r"models:/([^/@]+)@([\w-]+)")
     "Name of this retune: the same key again does nothing. Made from study, data and date.",
 )
 @search_options
+@click.option("--fresh", is_flag=True, help="Search anew, also where the key is done or its search begun.")
 @option(
     "--notify", click.STRING, "CMD|URL", "Give the outcome to a command (stdin) or a URL (POST), as JSON."
 )
@@ -44,6 +47,7 @@ def retune(
     n_jobs: int | None,
     engine: Literal["processes", "dask"] | None,
     address: str | None,
+    fresh: bool,
     notify: str | None,
     quiet: bool,
     json: str | None,
@@ -55,7 +59,7 @@ def retune(
     as often as it likes: with the key of a retune that is done, nothing happens.
     """
     quiet_libraries()
-    with words_only(), stoppable(), watching(quiet) as watch:
+    with _told_of_errors(notify), words_only(), stoppable(), watching(quiet) as watch:
         loaded = _study_of(study, data, search)
         from autoreg.retune import retune as run_retune
 
@@ -66,16 +70,34 @@ def retune(
             n_jobs=1 if n_jobs is None else n_jobs,
             engine=engine or "processes",
             address=address,
+            fresh=fresh,
         )
     record = result.as_json()
     if not quiet:
         click.echo("\n" + redact(describe_retune(record, where_to_look(record))), err=True)
+    _tell(notify, record)
+    write_record(record, json)
+
+
+@contextmanager
+def _told_of_errors(notify: str | None) -> Iterator[None]:
+    """Tell of an error, too; not of a retune that is under way already or was stopped by hand, which others know."""
+    try:
+        yield
+    except (Busy, Interrupted):
+        raise
+    except AutoregError as error:
+        _tell(notify, {"status": "error", "code": error.exit_code, "message": one_line(str(error))})
+        raise
+
+
+def _tell(notify: str | None, record: dict[str, Any]) -> None:
+    """Give the outcome to whom ``--notify`` names; a warning where that fails."""
     if notify:
         from autoreg.notice import give_notice
 
         for warning in give_notice(notify, record):
             click.echo(f"warning: {redact(warning)}", err=True)
-    write_record(record, json)
 
 
 @click.command()

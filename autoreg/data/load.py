@@ -81,7 +81,7 @@ def load_table(spec: DataSpec, name: str, folder: Path, frame: pd.DataFrame | No
         len(classes),
         name=spec.target,
         group=aside["group"],
-        trusted=getattr(spec, "trusted", ()),
+        trusted=spec.trusted,
     )
     found += leaks.notes
     if aside["id"] is not None and len(pd.unique(aside["id"])) < len(target):

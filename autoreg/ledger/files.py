@@ -43,13 +43,17 @@ def keep_files(run_id: str, files: Mapping[str, bytes], tags: Mapping[str, str])
     with reaching(str(client.tracking_uri)), tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():
             Path(folder, name).write_bytes(content)
-        client.log_artifacts(run_id, folder)
+        if files:
+            client.log_artifacts(run_id, folder)
         for key, value in tags.items():
             client.set_tag(run_id, key, value[:5000])
 
 
 def run_of_key(model: str, key: str) -> tuple[str, dict[str, str]] | None:
-    """Id and tags of the parent run that a retune of this model was begun with under this key, or None."""
+    """Id and tags of the parent run that a retune of this model was begun with under this key, or None.
+
+    Of several the newest that has its files: a retune that was started over has one more.
+    """
     client = quiet_client()
     with reaching(str(client.tracking_uri)):
         experiments = [e.experiment_id for e in client.search_experiments()]
@@ -58,5 +62,5 @@ def run_of_key(model: str, key: str) -> tuple[str, dict[str, str]] | None:
     runs = [r for r in runs if r.data.tags.get("autoreg.model") == model]
     if not runs:
         return None
-    first = min(runs, key=lambda r: (r.info.start_time, r.info.run_id))
-    return str(first.info.run_id), dict(first.data.tags)
+    found = max(runs, key=lambda r: ("autoreg.described" in r.data.tags, r.info.start_time, r.info.run_id))
+    return str(found.info.run_id), dict(found.data.tags)

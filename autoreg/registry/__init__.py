@@ -3,8 +3,10 @@
 from autoreg.registry.aliases import (
     CHALLENGER,
     PREVIOUS,
+    ROLLED_BACK,
     Version,
     annotate,
+    contend,
     model_tags,
     promote,
     rollback,
@@ -16,9 +18,11 @@ from autoreg.registry.models import Registration, load_package, register, requir
 __all__ = [
     "CHALLENGER",
     "PREVIOUS",
+    "ROLLED_BACK",
     "Registration",
     "Version",
     "annotate",
+    "contend",
     "load_package",
     "model_tags",
     "promote",

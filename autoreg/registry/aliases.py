@@ -1,10 +1,13 @@
 """Which version serves: the champion, its challenger, and the champion before it.
 
-Moving an alias is one call without compare-and-swap, so whoever moves one holds the model's lock (``ledger.model_lock``).
+MLflow moves an alias in one call without compare-and-swap. On one host whoever moves one holds the model's lock
+(``ledger.study_lock``); for hosts that know nothing of each other, see ``contend``.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +20,12 @@ PREVIOUS = "previous"
 """Alias of the version that was champion before the present one."""
 CHALLENGER = "challenger"
 """Alias of the newest version that was tuned to replace the champion."""
+CLAIM = "autoreg.claim"
+"""Version tag: which champion a version was shown to beat, and by how much."""
+ROLLED_BACK = "autoreg.rolled_back"
+"""Version tag: when a person took it back."""
+ROUNDS = 20
+"""Times an alias is looked at again while others move it, too."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +121,74 @@ def promote(name: str, number: str, alias: str, reason: str) -> Version | None:
         wanted = _at(client, name, number)
         if wanted is None:
             raise StudyError(f"model '{name}' has no version {number}; see its versions in MLflow")
+        _withdraw(client, wanted)
         before = give_alias(client, name, wanted.number, alias)
         if before is not None:
             _note(client, wanted, f"promoted: {reason}")
         return before
+
+
+def contend(name: str, number: str, alias: str, over: str, gain: float | None) -> str:
+    """Let a challenger serve that was shown to be better than a champion, whoever else does the same elsewhere.
+
+    Every contender first writes down whom it beats and by how much, then moves the alias, then reads what all
+    have written, and moves the alias to the largest gain over that champion (of equal ones, to the newest version)
+    until it finds it there. Whoever moves it last has read every contender that moved it before, so the alias ends
+    on the best of them in whatever order their calls arrive. A champion that is none of them was put there by
+    somebody else, and stays. Doing it again changes nothing.
+
+    Parameters
+    ----------
+    name, number : str
+        The challenger.
+    alias : str
+        The alias that serves.
+    over : str
+        Number of the champion that it beats.
+    gain : float or None
+        By how much, in the metric's unit; None where that was not asked.
+
+    Returns
+    -------
+    str
+        Number of the version that serves.
+    """
+    client = quiet_client()
+    with reaching(str(client.tracking_uri)):
+        text = json.dumps({"over": over, "gain": gain, "when": _now()})
+        client.set_model_version_tag(name, number, CLAIM, text)
+        for _ in range(ROUNDS):
+            claims = _claims(client, name, over)
+            best = max(claims, key=lambda n: (claims[n], int(n)), default=over)
+            now = _at(client, name, alias)
+            if now is not None and (now.number == best or now.number not in (over, *claims)):
+                break
+            client.set_registered_model_alias(name, PREVIOUS, over)
+            client.set_registered_model_alias(name, alias, best)
+        serving = best if now is None else now.number
+        if serving != number:
+            client.delete_model_version_tag(name, number, CLAIM)
+        return serving
+
+
+def _claims(client: Any, name: str, over: str) -> dict[str, float]:
+    """By how much every version is better that was shown to beat this champion, and was not taken back since."""
+    quoted = name.replace("'", "''")
+    found = {}
+    for version in client.search_model_versions(f"name = '{quoted}'", max_results=10_000):
+        claim = json.loads(version.tags.get(CLAIM, "{}"))
+        if claim.get("over") == over and ROLLED_BACK not in version.tags:
+            gain = claim.get("gain")
+            found[str(version.version)] = -math.inf if gain is None else float(gain)
+    return found
+
+
+def _withdraw(client: Any, serving: Version) -> None:
+    """A person wants a version to serve: nothing was shown to beat it, and it is not taken back any more."""
+    for number in _claims(client, serving.name, serving.number):
+        client.delete_model_version_tag(serving.name, number, CLAIM)
+    if ROLLED_BACK in serving.tags:
+        client.delete_model_version_tag(serving.name, serving.number, ROLLED_BACK)
 
 
 def give_alias(client: Any, name: str, number: str, alias: str) -> Version | None:
@@ -151,6 +224,8 @@ def rollback(name: str, alias: str) -> tuple[Version, Version]:
             raise StudyError(
                 f"model '{name}' had no champion before version {now.number}; nothing to go back to"
             )
+        _withdraw(client, before)
+        client.set_model_version_tag(name, now.number, ROLLED_BACK, _now())
         _note(client, before, f"promoted: rolled back from version {now.number}")
         _note(client, now, f"rolled back to version {before.number}")
         client.set_registered_model_alias(name, alias, before.number)
@@ -160,5 +235,8 @@ def rollback(name: str, alias: str) -> tuple[Version, Version]:
 
 def _note(client: Any, version: Version, what: str) -> None:
     """Keep on a version what happened to it, and when."""
-    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    client.set_model_version_tag(version.name, version.number, "autoreg.gate", f"{when} {what}"[:5000])
+    client.set_model_version_tag(version.name, version.number, "autoreg.gate", f"{_now()} {what}"[:5000])
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

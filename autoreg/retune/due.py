@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from autoreg.drift import Adversarial, Drift, Kept, adversarial, compare, degraded, lines, new_rows
-from autoreg.errors import DataError
 from autoreg.metrics import get_metric
 from autoreg.outcome import resampled_together
 from autoreg.planning import StudyPlan
@@ -101,43 +100,6 @@ def due(champion: Champion, planned: StudyPlan, spec: RetuneSpec, now: float) ->
     holding = [asked[name][1] for name in spec.when if asked[name][0]]
     reasons = holding or [asked[name][1] for name in spec.when]
     return Due(bool(holding), tuple(reasons), count, drift, told, promise)
-
-
-def differences(champion: Champion, planned: StudyPlan) -> list[str]:
-    """How today's table differs from the one the champion knows, a line each.
-
-    Raises
-    ------
-    DataError
-        The champion cannot read today's table: a column is gone, or the target is of another kind.
-    """
-    package, table = champion.package, planned.table
-    today = list(table.features.columns)
-    gone = [name for name in package.columns if name not in today]
-    if gone:
-        shown = ", ".join(map(repr, gone[:5])) + (f" and {len(gone) - 5} more" if len(gone) > 5 else "")
-        raise DataError(
-            f"data.source: {'column' if len(gone) == 1 else 'columns'} {shown} of the champion "
-            f"({champion.version.uri}) are not in today's table; bring them back, or tune a model of another name"
-        )
-    if package.task != table.task:
-        raise DataError(
-            f"data.target: the champion ({champion.version.uri}) is for a {package.task} target, today's is {table.task}; "
-            "set data.task, or tune a model of another name"
-        )
-    found = [
-        f"column {name!r} is new: the champion does not use it"
-        for name in today
-        if name not in package.columns
-    ]
-    known, classes = set(package.classes), set(table.classes)
-    found += [
-        f"class {label!r} is new: the champion cannot predict it"
-        for label in table.classes
-        if label not in known
-    ]
-    found += [f"class {label!r} no longer occurs" for label in package.classes if label not in classes]
-    return found
 
 
 def _promise(champion: Champion, planned: StudyPlan, fresh: Rows) -> Kept | None:

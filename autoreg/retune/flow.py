@@ -6,20 +6,23 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoreg.errors import UsageError
+from autoreg.errors import DataError, UsageError
 from autoreg.executor import Engine, EngineName
-from autoreg.ledger import KEY, keep_files, read_files, run_of_key, study_lock
+from autoreg.ledger import KEY, read_files, run_of_key, study_lock
 from autoreg.planning import NO_PRIOR, Prior, StudyPlan, plan
 from autoreg.record import plain
-from autoreg.registry import CHALLENGER, annotate, load_package, promote, tag_model, version_at
-from autoreg.retune.champion import LOOKS, LOOKS_RUN, Champion, read_champion
-from autoreg.retune.due import Due, differences, due
-from autoreg.retune.judge import judge
+from autoreg.registry import CHALLENGER, ROLLED_BACK, annotate, load_package, version_at
+from autoreg.retune.champion import Champion, read_champion
+from autoreg.retune.decided import DONE, REPORT, VERDICT, carry_out, read_report, write_down
+from autoreg.retune.due import Due, due
+from autoreg.retune.judge import Verdict, judge
+from autoreg.retune.schema import Differences, of_source, of_table
+from autoreg.serving import Package
 from autoreg.spec import Study, load_study
 from autoreg.tracking import store_address
 from autoreg.trial import SILENT, Watch
@@ -28,7 +31,15 @@ from autoreg.tuner import Purpose, TuneResult, run
 if TYPE_CHECKING:
     import pandas as pd
 
-REPORT, PRIOR = "retune.json", "prior.json"
+PRIOR = "prior.json"
+BEFORE, NOBODY = "autoreg.champion_before", "none"
+"""Tag of the run: which version served when the retune began."""
+CHANGES = 5
+"""Times a challenger is judged again because another champion has come."""
+NESTED = (
+    'split.estimate = "nested" keeps no rows aside to compare champion and challenger on: the champion will be kept; '
+    'hold rows out, decide by `autoreg promote`, or set retune.gate = "always"'
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,7 @@ def retune(
     n_jobs: int = 1,
     engine: EngineName = "processes",
     address: str | None = None,
+    fresh: bool = False,
 ) -> RetuneResult:
     """Retune a study's model where that is due, and let the better one of champion and challenger serve.
 
@@ -76,6 +88,8 @@ def retune(
         Hears what happens.
     n_jobs, engine, address
         As for ``tune``.
+    fresh : bool
+        Search anew, also where the key is done or its search begun.
 
     Raises
     ------
@@ -94,7 +108,7 @@ def retune(
         )
     began, where = time.monotonic(), Engine(engine, n_jobs, address, watch.say)
     with study_lock(store_address(), f"model:{study.model}", study.model):
-        return _Retune(study, data, key, watch, where, began).go()
+        return _Retune(study, data, key, watch, where, began, fresh).go()
 
 
 class _Retune:
@@ -108,48 +122,107 @@ class _Retune:
         watch: Watch,
         where: Engine,
         began: float,
+        fresh: bool,
     ) -> None:
-        self.study, self.data, self.watch, self.where, self.began = study, data, watch, where, began
-        self.champion = read_champion(study.model, study.registry.alias)
-        self.planned, self.key = self._plan(key)
-
-    def _plan(self, key: str | None) -> tuple[StudyPlan, str]:
-        """What would be tuned, and the key. What a begun retune was handed on is read back, so that it goes on."""
-        self.watch.stage("data")
-        planned = plan(self.study, self.data, self.champion.prior if self.champion else NO_PRIOR)
-        key = key or default_key(self.study, planned.table.fingerprint)
-        self.begun = run_of_key(self.study.model, key)
-        self.done = self.begun is not None and "autoreg.retuned" in self.begun[1]
-        if self.begun is not None and not self.done:
-            kept = read_files(self.begun[0], (PRIOR,)).get(PRIOR)
-            prior = NO_PRIOR if kept is None else Prior(**json.loads(kept))
-            planned = plan(self.study, self.data, prior)
-        return planned, key
+        self.study, self.data, self.key, self.fresh = study, data, key or "", fresh
+        self.watch, self.where, self.began = watch, where, began
+        self.begun: tuple[str, dict[str, str]] | None = None
+        self.champion: Champion | None = None
 
     def go(self) -> RetuneResult:
         """Skip, keep, or tune and judge."""
-        if self.begun is not None and self.done:
+        known = self._known() if self.key else None
+        if known is not None:
+            return known
+        self.champion = read_champion(self.study.model, self.study.registry.alias)
+        self.watch.stage("data")
+        self.planned = self._plan()
+        if not self.key:
+            self.key = default_key(self.study, self.planned.table.fingerprint)
+            known = self._known()
+            if known is None and self.begun is not None:
+                self.planned = self._plan()
+        return known or self._at_work()
+
+    def _known(self) -> RetuneResult | None:
+        """What the key came to, or is to come to after a crash; None where that is still to be found out."""
+        self.begun = None if self.fresh else run_of_key(self.study.model, self.key)
+        if self.begun is None:
+            return None
+        run_id, tags = self.begun
+        if DONE in tags:
             self.watch.say(f"the retune '{self.key}' is done already; give another --key for a new one")
-            return RetuneResult("skipped", json.loads(read_files(self.begun[0], (REPORT,))[REPORT]))
-        if self.champion is None:
+            return RetuneResult("skipped", read_report(run_id))
+        if VERDICT in tags:
+            self.watch.say(f"the retune '{self.key}' was stopped after its verdict, which is carried out now")
+            return self._carried_out(run_id, read_report(run_id))
+        return None
+
+    def _plan(self) -> StudyPlan:
+        """What would be tuned. What a begun retune was handed on is read back, so that it goes on."""
+        prior = self.champion.prior if self.champion else NO_PRIOR
+        if self.begun is not None:
+            kept = read_files(self.begun[0], (PRIOR,)).get(PRIOR)
+            prior = NO_PRIOR if kept is None else Prior(**json.loads(kept))
+        try:
+            return plan(self.study, self.data, prior)
+        except DataError:
+            if self.champion is not None:
+                self._check(of_source(self.champion, self.study, self.data), self.champion)
+            raise
+
+    def _check(self, found: Differences, champion: Champion) -> None:
+        """Say every difference; raise where the champion cannot do with one.
+
+        Raises
+        ------
+        DataError
+        """
+        for line in found.lines:
+            self.watch.say(f"warning: {line}")
+        if found.fatal:
+            raise found.error(champion)
+
+    def _at_work(self) -> RetuneResult:
+        for note in self.planned.table.notes:
+            self.watch.say(note)
+        champion = self.champion
+        if champion is None or self._made(champion):
             self.watch.say(f"model '{self.study.model}' has no champion yet: its first study begins")
             return self._first()
-        for line in differences(self.champion, self.planned):
-            self.watch.say(line)
-        found = due(self.champion, self.planned, self.study.retune, time.time())
+        found_differences = of_table(champion, self.planned.table)
+        if found_differences.fatal:
+            found_differences = of_source(champion, self.study, self.data)
+        self._check(found_differences, champion)
+        found = due(champion, self.planned, self.study.retune, time.time())
         for line in found.lines:
             self.watch.say(line)
         if not found.due and self.begun is None:
-            return self._not_due(self.champion, found)
-        return self._judged(self.champion, found)
+            return self._as_it_was(champion, found, f"retuning is not due: {found.reason}")
+        suspects = [n for n in self.planned.table.suspects if n not in self.study.data.trusted]
+        if suspects and self.study.retune.gate != "always":
+            reason = suspected(suspects)
+            self.watch.say(f"warning: {reason}")
+            return self._as_it_was(champion, found, reason, {"promoted": False, "reason": reason})
+        return self._judged(champion, found)
+
+    def _made(self, champion: Champion) -> bool:
+        """Whether this retune has made the champion, as the first study of its model, before it was stopped."""
+        return self.begun is not None and (self.begun[0], self.begun[1].get(BEFORE)) == (
+            champion.version.run_id,
+            NOBODY,
+        )
 
     def _first(self) -> RetuneResult:
         tuned = self._tune(self.study.registry.alias)
-        return self._recorded("tuned", tuned, {"due": {"due": True, "reasons": ["there is no champion"]}}, {})
+        return self._decided("tuned", tuned, {"due": {"due": True, "reasons": ["there is no champion"]}}, {})
 
-    def _not_due(self, champion: Champion, found: Due) -> RetuneResult:
+    def _as_it_was(
+        self, champion: Champion, found: Due, why: str, gate: Mapping[str, Any] | None = None
+    ) -> RetuneResult:
+        """Nothing is tuned: the champion goes on, with a note of when it was looked at."""
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        annotate(champion.version, {"autoreg.checked": f"{when} retuning is not due: {found.reason}"})
+        annotate(champion.version, {"autoreg.checked": f"{when} {why}"})
         model = {
             "name": self.study.model,
             "version": champion.version.number,
@@ -157,47 +230,78 @@ class _Retune:
             "alias": self.study.registry.alias,
         }
         report = {"study": self.study.name, "key": self.key, "due": found.as_json(), "model": model}
-        return RetuneResult("kept", plain(report))
+        return RetuneResult("kept", plain(report | ({} if gate is None else {"gate": dict(gate)})))
 
     def _judged(self, champion: Champion, found: Due) -> RetuneResult:
+        if self.study.split.estimate == "nested" and self.study.retune.gate != "always":
+            self.watch.say(f"warning: {NESTED}")
         tuned = self._tune(CHALLENGER)
+        again = self._judged_before(tuned, champion) if tuned.status == "skipped" else None
+        if again is not None:
+            return again
         self.watch.stage("gate")
         challenger = tuned.package or load_package(tuned.report["model"]["uri"])
-        verdict = judge(champion, challenger, self.planned, self.study.retune)
+        champion, verdict = self._verdict(champion, challenger, str(tuned.report["model"]["version"]))
         self.watch.say(verdict.line)
-        number = str(tuned.report["model"]["version"])
-        if verdict.promoted:
-            promote(self.study.model, number, self.study.registry.alias, verdict.reason)
-        elif made := version_at(self.study.model, number):
-            annotate(
-                made,
-                {"autoreg.gate": f"champion is version {champion.version.number}; {verdict.reason}"},
-            )
         more = {"due": found.as_json(), "gate": verdict.as_json(), "champion": champion.version.number}
-        return self._recorded("promoted" if verdict.promoted else "kept", tuned, more, verdict.files)
+        return self._decided("promoted" if verdict.promoted else "kept", tuned, more, verdict.files)
+
+    def _judged_before(self, tuned: TuneResult, champion: Champion) -> RetuneResult | None:
+        """The verdict of a former key over the same data, study and champion, which needs no second look."""
+        kept = read_files(tuned.run_id, (REPORT,)).get(REPORT)
+        report = {} if kept is None else json.loads(kept)
+        same = (report.get("status"), report.get("champion")) == ("kept", champion.version.number)
+        if not same or report["key"] == self.key:
+            return None
+        self.watch.say(f"nothing is new since the retune '{report['key']}', whose verdict still holds")
+        return RetuneResult("kept", {**report, "key": self.key})
+
+    def _verdict(self, champion: Champion, challenger: Package, number: str) -> tuple[Champion, Verdict]:
+        """Judge, and once more where another champion has come in the meantime."""
+        alias = self.study.registry.alias
+        for _ in range(CHANGES):
+            made = version_at(self.study.model, number)
+            if made is not None and ROLLED_BACK in made.tags:
+                return champion, Verdict(False, f"kept: version {number} has served and was rolled back")
+            if champion.version.number == number:
+                return champion, Verdict(True, f"promoted: version {number} serves already")
+            verdict = judge(champion, challenger, self.planned, self.study.retune)
+            now = version_at(self.study.model, alias)
+            if now is None or now.number == champion.version.number:
+                break
+            self.watch.say(f"version {now.number} serves meanwhile: the challenger is compared with it")
+            champion = read_champion(self.study.model, alias) or champion
+        return champion, verdict
 
     def _tune(self, alias: str) -> TuneResult:
-        purpose = Purpose(alias, self._tags())
-        return run(self.planned, self.where, self.watch, self.began, purpose=purpose)
+        before = self.champion.version.number if self.champion else NOBODY
+        purpose = Purpose(alias, self._tags() | {BEFORE: before})
+        return run(self.planned, self.where, self.watch, self.began, fresh=self.fresh, purpose=purpose)
 
     def _tags(self) -> dict[str, str]:
         return {KEY: self.key, "autoreg.model": self.study.model}
 
-    def _recorded(
+    def _decided(
         self, status: str, tuned: TuneResult, more: Mapping[str, Any], files: Mapping[str, bytes]
     ) -> RetuneResult:
         report = plain({**tuned.report, "status": status, "key": self.key, **more})
-        if status == "promoted":
-            report["model"]["alias"] = self.study.registry.alias
-        text = json.dumps(report, indent=1).encode()
-        tags = self._tags() | {
-            "autoreg.gate": str(more.get("gate", {}).get("reason", status)),
-            "autoreg.retuned": status,
-        }
-        keep_files(tuned.run_id, {REPORT: text, **files}, tags)
-        if LOOKS in files:
-            tag_model(self.study.model, LOOKS_RUN, tuned.run_id)
-        return RetuneResult(status, report)
+        write_down(tuned.run_id, report, files, self._tags())
+        return self._carried_out(tuned.run_id, report)
+
+    def _carried_out(self, run_id: str, report: dict[str, Any]) -> RetuneResult:
+        found = carry_out(self.study.model, self.study.registry.alias, run_id, report)
+        return RetuneResult(str(found["status"]), found)
+
+
+def suspected(names: Sequence[str]) -> str:
+    """Why a retune stops at columns that look as if they held the answer."""
+    shown = ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    it, look = ("it", "looks") if len(names) == 1 else ("they", "look")
+    return (
+        f"kept: column{'s' * (len(names) > 1)} {shown} {look} as if {it} held the answer; "
+        f"name {'it' if it == 'it' else 'them'} in data.drop, or in data.trusted where {it} "
+        f"{'is' if it == 'it' else 'are'} known before the answer is"
+    )
 
 
 def default_key(study: Study, fingerprint: str) -> str:

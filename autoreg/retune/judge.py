@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from autoreg.outcome import resampled_together
 from autoreg.planning import StudyPlan
 from autoreg.registry import PREVIOUS, load_package, version_at
 from autoreg.retune.champion import LOOKS, Champion
+from autoreg.retune.labels import Doubts, doubtful
 from autoreg.selection.gate import Gate, gate
 from autoreg.serving import Package
 from autoreg.spec import RetuneSpec
@@ -59,28 +60,75 @@ def judge(champion: Champion, challenger: Package, planned: StudyPlan, spec: Ret
     rows = untouched(champion, planned)
     if not len(rows):
         verdict = "promoted" if spec.gate == "always" else "kept"
-        reason = f"{verdict}: no row of today's table is new to both models, so they cannot be compared"
-        return Verdict(verdict == "promoted", reason)
-    table, metric = planned.table, planned.metric
-    weight = None if table.weight is None else table.weight[rows]
-    keys = row_keys(table, champion.profile or None)[rows]
+        return Verdict(verdict == "promoted", f"{verdict}: {_incomparable(planned)}")
+    keys = row_keys(planned.table, champion.profile or None)[rows]
+    sides = scored(champion.package, planned, rows), scored(challenger, planned, rows)
+    earlier = _earlier(champion, planned, rows) if spec.gate == "non_inferior" else {}
     used = champion.looks.of(keys)
-    found = gate(
-        metric,
+    found = _compared(planned, rows, sides, spec, earlier, used)
+    files = {LOOKS: champion.looks.more(keys).saved()}
+    doubts = _doubts(champion, planned, rows, keys, sides) if found.verdict == "promoted" else None
+    if doubts is not None and spec.gate != "always":
+        sure = ~doubts.rows
+        rest = _compared(
+            planned,
+            rows[sure],
+            (sides[0][sure], sides[1][sure]),
+            spec,
+            {name: x[sure] for name, x in earlier.items()},
+            used[sure],
+        )
+        if rest.verdict == "kept":
+            told = found.reason.removeprefix("promoted: ")
+            reason = f"kept: better only because it doubts labels that look wrong: {doubts.line}; without them {rest.reason.removeprefix('kept: ')}; with them {told}"
+            return Verdict(False, reason, replace(found, verdict="kept", reason=reason), files)
+    return Verdict(found.verdict == "promoted", found.reason, found, files)
+
+
+def _compared(
+    planned: StudyPlan,
+    rows: Rows,
+    sides: tuple[NDArray[Any], NDArray[Any]],
+    spec: RetuneSpec,
+    earlier: Mapping[str, NDArray[Any]],
+    used: NDArray[np.int64],
+) -> Gate:
+    table = planned.table
+    return gate(
+        planned.metric,
         table.target[rows],
-        scored(champion.package, planned, rows),
-        scored(challenger, planned, rows),
-        weight,
+        *sides,
+        None if table.weight is None else table.weight[rows],
         resampled_together(planned, rows),
         spec.gate,
         spec.margin,
         seed=planned.study.search.seed,
-        earlier=_earlier(champion, planned, rows) if spec.gate == "non_inferior" else None,
+        earlier=earlier or None,
         used=used,
     )
-    return Verdict(
-        found.verdict == "promoted", found.reason, found, {LOOKS: champion.looks.more(keys).saved()}
-    )
+
+
+def _doubts(
+    champion: Champion,
+    planned: StudyPlan,
+    rows: Rows,
+    keys: NDArray[np.uint64],
+    sides: tuple[NDArray[Any], NDArray[Any]],
+) -> Doubts | None:
+    """New labels that look wrong; None for numbers, and where it is not known which rows are new."""
+    if planned.table.task == "regression" or champion.keys is None:
+        return None
+    return doubtful(planned.table.target[rows], *sides, ~np.isin(keys, champion.keys))
+
+
+def _incomparable(planned: StudyPlan) -> str:
+    """Why there is no row to compare the two on."""
+    if planned.study.split.estimate == "nested":
+        return (
+            'split.estimate = "nested" keeps no rows aside, the challenger has trained on all of them, '
+            "so the two cannot be compared"
+        )
+    return "no row of today's table is new to both models, so they cannot be compared"
 
 
 def _earlier(champion: Champion, planned: StudyPlan, rows: Rows) -> dict[str, NDArray[Any]]:
