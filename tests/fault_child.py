@@ -32,6 +32,9 @@ STEPS = {
     "log_model": ("mlflow.models.model", "Model", "log"),
     "register": (*CLIENT, "create_model_version"),
     "alias": (*CLIENT, "set_registered_model_alias"),
+    "log_artifacts": (*CLIENT, "log_artifacts"),
+    "version_tag": (*CLIENT, "set_model_version_tag"),
+    "model_tag": (*CLIENT, "set_registered_model_tag"),
 }
 """Module, class and method of every step of a study that leaves something behind."""
 

@@ -6,6 +6,7 @@ from scipy.stats import norm, t
 
 from autoreg.errors import StudyError
 from autoreg.metrics import METRICS
+from autoreg.retune.labels import doubtful
 from autoreg.selection.gate import gate
 
 LOSS = METRICS["log_loss"]
@@ -205,3 +206,35 @@ def test_bad_rules_and_margins_are_refused(rule, margin, words):
     y, old, new = two_models(np.random.default_rng(0), 50)
     with pytest.raises(StudyError, match=words):
         gate(LOSS, y, old, new, rule=rule, margin=margin)
+
+
+def noisy(rng, flipped, knows):
+    """200 older and 200 new rows with two sure models; some of the new labels say the opposite, and who knows it."""
+    truth = rng.integers(2, size=400)
+    new = np.arange(400) >= 200
+    labels = np.where(new & flipped, 1 - truth, truth)
+    sure = np.where(np.eye(2)[truth] == 1, 0.97, 0.03)
+    milder = np.where(np.eye(2)[truth] == 1, 0.8, 0.2)
+    return labels, sure, np.where((new & flipped & knows)[:, None], 1 - milder, milder), new
+
+
+def test_labels_that_both_models_contradict_are_doubted():
+    rng = np.random.default_rng(0)
+    flipped = rng.random(400) < 0.2
+    labels, champion, challenger, new = noisy(rng, flipped, False)
+    assert gate(LOSS, labels, champion, challenger, draws=500).verdict == "promoted"
+    found = doubtful(labels, champion, challenger, new)
+    assert found.new == (int((flipped & new).sum()), 200)
+    assert found.old == (0, 200)
+    assert (found.rows == (flipped & new)).all()
+    sure = ~found.rows
+    assert gate(LOSS, labels[sure], champion[sure], challenger[sure], draws=500).verdict == "kept"
+
+
+def test_a_change_that_the_challenger_has_learned_is_no_doubt():
+    rng = np.random.default_rng(0)
+    flipped = rng.random(400) < 0.2
+    assert doubtful(*noisy(rng, flipped, True)) is None
+    assert doubtful(*noisy(rng, rng.random(400) < 0, False)) is None
+    labels, champion, challenger, _ = noisy(rng, flipped, False)
+    assert doubtful(labels, champion, challenger, np.ones(400, bool)) is None  # nothing to compare with

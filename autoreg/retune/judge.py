@@ -79,8 +79,10 @@ def judge(champion: Champion, challenger: Package, planned: StudyPlan, spec: Ret
             used[sure],
         )
         if rest.verdict == "kept":
-            told = found.reason.removeprefix("promoted: ")
-            reason = f"kept: better only because it doubts labels that look wrong: {doubts.line}; without them {rest.reason.removeprefix('kept: ')}; with them {told}"
+            reason = (
+                f"kept: better only because it doubts labels that look wrong: {doubts.line}; "
+                f"without them {rest.reason.removeprefix('kept: ')}"
+            )
             return Verdict(False, reason, replace(found, verdict="kept", reason=reason), files)
     return Verdict(found.verdict == "promoted", found.reason, found, files)
 
