@@ -32,11 +32,14 @@ STEPS = {
     "log_model": ("mlflow.models.model", "Model", "log"),
     "register": (*CLIENT, "create_model_version"),
     "alias": (*CLIENT, "set_registered_model_alias"),
+}
+"""Module, class and method of every step of a study that leaves something behind."""
+LATER_STEPS = {
     "log_artifacts": (*CLIENT, "log_artifacts"),
     "version_tag": (*CLIENT, "set_model_version_tag"),
     "model_tag": (*CLIENT, "set_registered_model_tag"),
 }
-"""Module, class and method of every step of a study that leaves something behind."""
+"""The same of a retune, after its study."""
 
 
 def run(spec):
@@ -62,7 +65,7 @@ def run(spec):
 
 def _deadly(name, call, after):
     """Kill the process at the so-many-th call of a step, before it has happened or when nobody knows it has."""
-    module, holder, method = STEPS[name]
+    module, holder, method = (STEPS | LATER_STEPS)[name]
     target = getattr(import_module(module), holder)
     real, calls = getattr(target, method), []
 
