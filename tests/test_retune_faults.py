@@ -158,6 +158,15 @@ def test_a_done_key_needs_neither_table_nor_champion(before, tmp_path):
 
 
 def contender(uri, number, effect, count, barrier, results):
+    try:
+        _contend(uri, number, effect, count, barrier, results)
+    except BaseException as error:
+        barrier.abort()
+        results.put((-1, number, repr(error)))
+        raise
+
+
+def _contend(uri, number, effect, count, barrier, results):
     """Judge one version against version 1 by the gate, and let it serve if it is better, so many times."""
     os.environ["MLFLOW_TRACKING_URI"] = uri
     from autoreg.metrics import get_metric
@@ -201,7 +210,10 @@ def race(uri, count):
     ]
     for side in sides:
         side.start()
-    told = [results.get(timeout=300) for _ in range(2 * count)]
+    told = []
+    while len(told) < 2 * count:
+        told.append(results.get(timeout=120))
+        assert told[-1][0] >= 0, told[-1]
     for side in sides:
         side.join(60)
         assert side.exitcode == 0

@@ -24,6 +24,8 @@ CLAIM = "autoreg.claim"
 """Version tag: which champion a version was shown to beat, and by how much."""
 ROLLED_BACK = "autoreg.rolled_back"
 """Version tag: when a person took it back."""
+COLLISIONS = ("unique constraint", "duplicate", "integrityerror")
+"""What databases say where two processes add the same row."""
 ROUNDS = 20
 """Times an alias is looked at again while others move it, too."""
 
@@ -163,12 +165,27 @@ def contend(name: str, number: str, alias: str, over: str, gain: float | None) -
             now = _at(client, name, alias)
             if now is not None and (now.number == best or now.number not in (over, *claims)):
                 break
-            client.set_registered_model_alias(name, PREVIOUS, over)
-            client.set_registered_model_alias(name, alias, best)
+            _point(client, name, PREVIOUS, over)
+            _point(client, name, alias, best)
         serving = best if now is None else now.number
         if serving != number:
             client.delete_model_version_tag(name, number, CLAIM)
         return serving
+
+
+def _point(client: Any, name: str, alias: str, number: str) -> None:
+    """Move an alias; tried again where another process made it in the same moment, which a database refuses."""
+    from mlflow.exceptions import MlflowException
+
+    for pause in (0.05, 0.2, 1.0):
+        try:
+            client.set_registered_model_alias(name, alias, number)
+            return
+        except MlflowException as error:
+            if not any(word in str(error).lower() for word in COLLISIONS):
+                raise
+        time.sleep(pause)
+    client.set_registered_model_alias(name, alias, number)
 
 
 def _claims(client: Any, name: str, over: str) -> dict[str, float]:
@@ -197,8 +214,8 @@ def give_alias(client: Any, name: str, number: str, alias: str) -> Version | Non
     if before is not None and before.number == number:
         return None
     if before is not None:
-        client.set_registered_model_alias(name, PREVIOUS, before.number)
-    client.set_registered_model_alias(name, alias, number)
+        _point(client, name, PREVIOUS, before.number)
+    _point(client, name, alias, number)
     return before
 
 
@@ -228,8 +245,8 @@ def rollback(name: str, alias: str) -> tuple[Version, Version]:
         client.set_model_version_tag(name, now.number, ROLLED_BACK, _now())
         _note(client, before, f"promoted: rolled back from version {now.number}")
         _note(client, now, f"rolled back to version {before.number}")
-        client.set_registered_model_alias(name, alias, before.number)
-        client.set_registered_model_alias(name, PREVIOUS, now.number)
+        _point(client, name, alias, before.number)
+        _point(client, name, PREVIOUS, now.number)
         return before, now
 
 
