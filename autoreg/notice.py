@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any
+from urllib.error import HTTPError
 
 LIMIT = 10.0
 """Seconds that whoever is told has."""
@@ -56,6 +57,8 @@ def _post(place: str, text: bytes, limit: float) -> None:
         try:
             urllib.request.urlopen(request, timeout=limit).close()
         except Exception as error:
+            if isinstance(error, HTTPError):
+                error.close()  # it is the response as well
             raised.append(error)
 
     thread = threading.Thread(target=post, daemon=True)

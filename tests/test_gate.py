@@ -213,7 +213,7 @@ def noisy(rng, flipped, knows):
     truth = rng.integers(2, size=400)
     new = np.arange(400) >= 200
     labels = np.where(new & flipped, 1 - truth, truth)
-    sure = np.where(np.eye(2)[truth] == 1, 0.97, 0.03)
+    sure = np.where(np.eye(2)[truth] == 1, 0.995, 0.005)
     milder = np.where(np.eye(2)[truth] == 1, 0.8, 0.2)
     return labels, sure, np.where((new & flipped & knows)[:, None], 1 - milder, milder), new
 
