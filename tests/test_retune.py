@@ -329,3 +329,9 @@ def test_the_champion_goes_first_among_what_is_handed_on():
         for n, loss in enumerate([0.5, 0.1, 0.2, 0.3, float("nan")])
     ]
     assert warmest(trials, {"trial": 0}) == {"sklearn": ({"alpha": 0}, {"alpha": 1}, {"alpha": 2})}
+
+
+def test_a_champion_whose_alias_is_gone_serves_again(champion, store):
+    store.delete_registered_model_alias("demo", "champion")
+    assert retune(study(), table(300), key="second").status == "tuned"
+    assert version_at("demo", "champion").number == "1"

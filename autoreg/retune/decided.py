@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from autoreg.ledger import keep_files, read_files
-from autoreg.registry import CHALLENGER, ROLLED_BACK, annotate, contend, tag_model, version_at
+from autoreg.registry import CHALLENGER, ROLLED_BACK, annotate, contend, promote, tag_model, version_at
 from autoreg.retune.champion import LOOKS_RUN
 
 REPORT = "retune.json"
 DONE, VERDICT = "autoreg.retuned", "autoreg.verdict"
-"""Tags of the run: what the retune came to, and what it was about to come to."""
+DONE_KEY = "autoreg.retuned_key"
+"""Tags of the run: what the retune came to, what it was about to come to, and under which key it is done."""
 
 
 def read_report(run_id: str) -> dict[str, Any]:
@@ -53,12 +54,15 @@ def carry_out(model: str, alias: str, run_id: str, report: dict[str, Any]) -> di
             gate |= {"promoted": False, "reason": f"kept: version {serving} was made to serve meanwhile"}
         report["model"]["alias"] = CHALLENGER if serving != number else alias
         files = {REPORT: _text(report)}
+    if report["status"] == "tuned" and version_at(model, alias) is None:
+        promote(model, number, alias, "there is no other")  # its study was done before, and the alias is gone
     if gate and (made := version_at(model, number)):
         annotate(made, {"autoreg.gate": f"champion was version {report['champion']}; {gate['reason']}"})
     if "rows" in gate:
         tag_model(model, LOOKS_RUN, run_id)
     status = str(report["status"])
-    keep_files(run_id, files, {"autoreg.gate": str(gate.get("reason", status)), DONE: status})
+    tags = {"autoreg.gate": str(gate.get("reason", status)), DONE: status, DONE_KEY: str(report["key"])}
+    keep_files(run_id, files, tags)
     return report
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,10 @@ from autoreg.planning import NO_PRIOR, Prior, StudyPlan, plan
 from autoreg.record import plain
 from autoreg.registry import CHALLENGER, ROLLED_BACK, annotate, load_package, version_at
 from autoreg.retune.champion import Champion, read_champion
-from autoreg.retune.decided import DONE, REPORT, VERDICT, carry_out, read_report, write_down
+from autoreg.retune.decided import DONE, DONE_KEY, REPORT, VERDICT, carry_out, read_report, write_down
 from autoreg.retune.due import Due, due
 from autoreg.retune.judge import Verdict, judge
-from autoreg.retune.schema import Differences, of_source, of_table
+from autoreg.retune.schema import Differences, of_source, of_table, suspected
 from autoreg.serving import Package
 from autoreg.spec import Study, load_study
 from autoreg.tracking import store_address
@@ -150,7 +150,7 @@ class _Retune:
         if self.begun is None:
             return None
         run_id, tags = self.begun
-        if DONE in tags:
+        if DONE in tags and tags.get(DONE_KEY, self.key) == self.key:
             self.watch.say(f"the retune '{self.key}' is done already; give another --key for a new one")
             return RetuneResult("skipped", read_report(run_id))
         if VERDICT in tags:
@@ -291,17 +291,6 @@ class _Retune:
     def _carried_out(self, run_id: str, report: dict[str, Any]) -> RetuneResult:
         found = carry_out(self.study.model, self.study.registry.alias, run_id, report)
         return RetuneResult(str(found["status"]), found)
-
-
-def suspected(names: Sequence[str]) -> str:
-    """Why a retune stops at columns that look as if they held the answer."""
-    shown = ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    it, look = ("it", "looks") if len(names) == 1 else ("they", "look")
-    return (
-        f"kept: column{'s' * (len(names) > 1)} {shown} {look} as if {it} held the answer; "
-        f"name {'it' if it == 'it' else 'them'} in data.drop, or in data.trusted where {it} "
-        f"{'is' if it == 'it' else 'are'} known before the answer is"
-    )
 
 
 def default_key(study: Study, fingerprint: str) -> str:

@@ -131,3 +131,14 @@ def _target(champion: Champion, task: str, today: Sequence[Any]) -> tuple[list[s
     gone = [label for label in package.classes if label not in set(today)]
     lines = [f"class {label!r} is new: the champion cannot predict it" for label in new]
     return changed, [*lines, *(f"class {label!r} no longer occurs" for label in gone)]
+
+
+def suspected(names: Sequence[str]) -> str:
+    """Why a retune stops at columns that look as if they held the answer."""
+    shown = ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    it, look = ("it", "looks") if len(names) == 1 else ("they", "look")
+    return (
+        f"kept: column{'s' * (len(names) > 1)} {shown} {look} as if {it} held the answer; "
+        f"name {'it' if it == 'it' else 'them'} in data.drop, or in data.trusted where {it} "
+        f"{'is' if it == 'it' else 'are'} known before the answer is"
+    )
