@@ -161,7 +161,7 @@ class _Retune:
     def _plan(self) -> StudyPlan:
         """What would be tuned. What a begun retune was handed on is read back, so that it goes on."""
         prior = self.champion.prior if self.champion else NO_PRIOR
-        if self.begun is not None:
+        if self.begun is not None and "autoreg.described" in self.begun[1]:
             kept = read_files(self.begun[0], (PRIOR,)).get(PRIOR)
             prior = NO_PRIOR if kept is None else Prior(**json.loads(kept))
         try:
