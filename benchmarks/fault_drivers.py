@@ -79,7 +79,7 @@ def crashed_steps(lab, short):
     """Die before a step, or right after it when nobody knows that it was done; then the plain command."""
     found, text = Outcome(), study(12)
     whole = lab.whole(text)
-    calls = {"create_run": (1, 2, 9), "log_batch": (1, 2, 9, 13, 14), "set_tag": (1, 2, 3, 4)}
+    calls = {"create_run": (1, 2, 9), "log_batch": (1, 2, 9, 13, 14, 15), "set_tag": (1, 2)}
     for step in STEPS:
         wanted = calls.get(step, (1,) if step in ("log_model", "register", "alias") else (1, 7, 12))
         cases = [(call, after) for call in wanted for after in (False, True)]

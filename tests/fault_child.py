@@ -26,7 +26,7 @@ STEPS = {
     "tell": ("autoreg.space", "Proposer", "tell"),
     "create_run": (*CLIENT, "create_run"),
     "log_batch": (*CLIENT, "log_batch"),
-    "log_artifact": (*CLIENT, "log_artifact"),
+    "log_artifact": ("mlflow.store.artifact.local_artifact_repo", "LocalArtifactRepository", "log_artifact"),
     "set_tag": (*CLIENT, "set_tag"),
     "set_terminated": (*CLIENT, "set_terminated"),
     "log_model": ("mlflow.models.model", "Model", "log"),

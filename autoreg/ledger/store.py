@@ -308,7 +308,7 @@ class MlflowLedger:
         files: Mapping[str, str | bytes],
     ) -> None:
         """What ends a study; done twice, it is the same."""
-        from mlflow.entities import Metric
+        from mlflow.entities import Metric, RunTag
 
         with reaching(self.uri):
             finite = [Metric(k, float(v), now, 0) for k, v in metrics.items() if np.isfinite(v)]
@@ -316,10 +316,10 @@ class MlflowLedger:
             upload(self.client, self.run_id, {RESULT: json.dumps(result["report"], indent=1), **files})
             self.client.set_tag(self.run_id, "mlflow.note.content", note[:8000])
             self._tidy()
-            self.client.set_tag(
-                self.run_id, "autoreg.holdout_looks", str(result["report"]["estimate"]["looks"])
-            )
-            self.client.set_tag(self.run_id, "autoreg.finished", json.dumps(result["budget"]))
+            # Together, or a crash between the two would have the same look counted twice.
+            looks = RunTag("autoreg.holdout_looks", str(result["report"]["estimate"]["looks"]))
+            done = RunTag("autoreg.finished", json.dumps(result["budget"]))
+            self.client.log_batch(self.run_id, tags=[looks, done])
             self.client.set_terminated(self.run_id, "FINISHED")
 
     def _tidy(self) -> None:
