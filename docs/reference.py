@@ -1,7 +1,7 @@
 """Write the pages that are made from the code: every key of a study file, and the help of every command.
 
-    python docs/reference.py             write docs/study-file.md and docs/cli.md
-    python docs/reference.py --check     only say whether they are what the code says (exit code 1 where not)
+python docs/reference.py             write docs/study-file.md and docs/cli.md
+python docs/reference.py --check     only say whether they are what the code says (exit code 1 where not)
 """
 
 import argparse
@@ -70,7 +70,9 @@ def helped(name):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where a page is stale")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit code 1 where a page is stale"
+    )
     check = parser.parse_args().check
     stale = []
     for name, text in pages().items():
