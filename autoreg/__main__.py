@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import click
+from click.shell_completion import shell_complete
 
 from autoreg.cli import cli
+from autoreg.cli.completing import VARIABLE
 from autoreg.console import write_json
 from autoreg.errors import AutoregError, UsageError
 from autoreg.secrets import redact
@@ -35,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         130 Ctrl-C, 143 stopped.
     """
     args = list(sys.argv[1:] if argv is None else argv)
+    if VARIABLE in os.environ:  # the shell asks what may follow
+        return shell_complete(cli, {}, "autoreg", VARIABLE, os.environ[VARIABLE])
     try:
         with cli.make_context("autoreg", args[:] or ["--help"]) as context:
             cli.invoke(context)

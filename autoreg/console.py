@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+import click
+
 from autoreg.record import plain
 from autoreg.words import duration, number, one_line
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from autoreg.trial import TrialRecord, Watch
 
+TERMS = "a trial is one configuration, its loss the error on rows it did not train on (smaller is better)"
 STAGES = {
     "data": "reading the data",
     "search": "searching",
@@ -32,6 +35,19 @@ STAGES = {
     "register": "registering the model",
     "gate": "comparing champion and challenger",
 }
+
+
+COLOURS = (
+    (r"(?m)^\S.*[.:]?$", "bold"),
+    (r"(?m)^  (winner|shipped|on new rows|model)(?=  )", "bold cyan"),
+    (r"(?m)^  [a-z][a-z ]*?(?=  )", "cyan"),
+    (r"(?m)^  (?:trial|name)  .*$", "underline"),
+    (r"(?<=  )complete(?=  )", "green"),
+    (r"(?<=  )pruned(?=  )", "yellow"),
+    (r"(?<=  )failed(?=  )", "red"),
+    (r"(?m)^  autoreg .*$", "green"),
+)
+"""What stands out in the words of ``autoreg.words``: pattern, style of rich."""
 
 
 def write_json(value: Mapping[str, Any], place: str) -> None:
@@ -70,6 +86,25 @@ def _descriptor(stream: TextIO) -> int | None:
     with suppress(OSError, ValueError, AttributeError):
         return stream.fileno()
     return None
+
+
+def paint(text: str, err: bool = False) -> None:
+    """Print words, with colours on a terminal only, and none where ``NO_COLOR`` is set.
+
+    The characters are the same either way.
+    """
+    stream = sys.stderr if err else sys.stdout
+    plain_text = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM", "dumb") in ("dumb", "unknown")
+    if plain_text or not stream.isatty():
+        click.echo(text, err=err)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    shown = Text(text)
+    for pattern, style in COLOURS:
+        shown.highlight_regex(pattern, style)
+    Console(file=stream, highlight=False, soft_wrap=True).print(shown)
 
 
 @dataclass
@@ -168,7 +203,7 @@ class PlainWatch:
         """See ``Watch``."""
         self._tally.plan(trials, seconds)
         limit = f" or {duration(seconds)}, whichever ends first" if math.isfinite(seconds) else ""
-        self._print(f"up to {trials} trials{limit}")
+        self._print(f"up to {trials} trials{limit}; {TERMS}")
 
     def trial(self, record: TrialRecord, replayed: bool) -> None:
         """See ``Watch``."""
@@ -198,7 +233,8 @@ class PlainWatch:
         more = [f"{n} {word}" for n, word in counts if n] + [tally.left] * bool(tally.left)
         self._shown = tally.done
         self._print(
-            f"{tally.done}/{tally.total} trials; best loss: {best}" + (f"; {', '.join(more)}" if more else "")
+            f"{tally.done}/{tally.total} trials; smallest loss: {best}"
+            + (f"; {', '.join(more)}" if more else "")
         )
 
     def _print(self, message: str) -> None:
@@ -273,7 +309,9 @@ class LiveWatch:
         bar.add_row(
             ProgressBar(tally.total, tally.done, width=30), f"{tally.done}/{tally.total} trials", left
         )
-        table = Table("backend", "best loss", "complete", "pruned", "failed", box=None, padding=(0, 2, 0, 0))
+        table = Table(
+            "backend", "smallest loss", "complete", "pruned", "failed", box=None, padding=(0, 2, 0, 0)
+        )
         for name, s in list(tally.backends.items()):
             table.add_row(Text(name), number(s.best), str(s.complete), str(s.pruned), str(s.failed))
         return Group(self._spinner, bar, table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,8 @@ def describe_result(result: Mapping[str, Any], look: str = "") -> str:
     rows = []
     if best:
         line = params_line(best["params"], _searched(result, best["backend"]))
-        rows.append(("winner", f"{best['backend']} with {line}"))
+        wrapped = textwrap.wrap(f"{_family(best['backend'])} with {line}", 90) or [""]
+        rows += [("winner" if first == 0 else "", part) for first, part in enumerate(wrapped)]
     if result.get("final"):
         rows.append(("shipped", _shipped(result["final"])))
     rows += _estimate_rows(result.get("estimate") or {}, best)
@@ -138,6 +140,14 @@ def describe_retune(result: Mapping[str, Any], look: str = "") -> str:
     return f"Model of '{result.get('study')}': {OUTCOMES[result['status']]}.\n\n" + aligned(rows)
 
 
+FAMILIES = {"sklearn": "a linear model", "xgboost": "boosted trees", "keras": "a neural network"}
+
+
+def _family(backend: str) -> str:
+    """A backend with what it is."""
+    return f"{backend} ({FAMILIES[backend]})" if backend in FAMILIES else backend
+
+
 def _shipped(final: Mapping[str, Any]) -> str:
     """What the registered model is made of."""
     parts = final.get("configurations") or []
@@ -147,19 +157,22 @@ def _shipped(final: Mapping[str, Any]) -> str:
         more = f" and {len(parts) - 6} more" if len(parts) > 6 else ""
         return f"a blend of {models}: {shown}{more}"
     if final.get("kind") == "bag":
-        return f"a bag: the mean of {models} of the winner"
+        return f"a bag: the mean of {models} that train the winner's configuration under different seeds"
     return "one model, fitted on all rows of the search"
+
+
+STATES = {"complete": "complete", "pruned": "pruned (clearly worse, given up early)", "failed": "failed"}
 
 
 def _opening(result: Mapping[str, Any]) -> str:
     trials, total = result.get("trials") or {}, (result.get("seconds") or {}).get("total")
-    parts = [f"{trials[state]} {state}" for state in ("complete", "pruned", "failed") if trials.get(state)]
+    parts = [f"{trials[state]} {word}" for state, word in STATES.items() if trials.get(state)]
     took = f" in {duration(total)}" if isinstance(total, int | float) and math.isfinite(total) else ""
-    sentence = f"{counted(trials.get('total') or 0, 'trial')} ({', '.join(parts) or 'none over'}){took}."
+    sentence = f"{counted(trials.get('total') or 0, 'trial')}{took}: {', '.join(parts) or 'none over'}."
     if not result.get("best"):
         sentence += " No winner yet: the same tune command goes on from there."
-    already = "finished already, nothing was run; it had " if result.get("status") == "skipped" else ""
-    return f"Study '{result.get('study')}': {already}{sentence}"
+    already = " is finished already, nothing was run; it had" if result.get("status") == "skipped" else ","
+    return f"Study '{result.get('study')}'{already} {sentence}"
 
 
 def _estimate_rows(estimate: Mapping[str, Any], best: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -198,7 +211,7 @@ def _estimate_rows(estimate: Mapping[str, Any], best: Mapping[str, Any]) -> list
         rows.append(("", told))
     if gap is not None and _finite(gap):
         than = f"{number(abs(gap))} {'better' if gap > 0 else 'worse'}"
-        rows.append(("overfit", f"the winner is {than} on its training rows than on new ones"))
+        rows.append(("overfit", f"its {metric} is {than} on the rows it trained on than on others"))
     return rows
 
 
@@ -297,7 +310,7 @@ def describe_plan(record: Mapping[str, Any]) -> str:
          f"{split['search']} rows to search, {split['holdout']} held out for one look at the end"),
         ("folds", f"{len(split['folds'])}, the first with {fold['train']} rows to train, {fold['stop']} to stop, {fold['score']} to score"),
         ("metric", f"{record['metric']} ({direction} is better)"),
-        ("budget", f"{counted(budget['trials'], 'trial')} or {duration(budget['seconds'])}, in turns of {budget['block']}"),
+        ("budget", f"{counted(budget['trials'], 'trial')} (configurations to try) or {duration(budget['seconds'])}, whichever ends first; the backends take turns of {budget['block']}"),
         ("model", "will not be registered" if record["reproduced"] else f"will be registered as '{record['model']}'"),
         *(("note", note) for note in record["notes"]),
     ]  # fmt: skip
@@ -331,8 +344,9 @@ def _class_counts(classes: Sequence[Mapping[str, Any]]) -> str:
 
 def _describe_space(name: str, part: Mapping[str, Any]) -> str:
     default = part["default"]
+    title = _family(name)
     rows = [(key, _in_words(value), default.get(key, "")) for key, value in part["space"].items()]
-    return f"{name}\n" + aligned(rows, ("name", "searched", "default trial"))
+    return f"{title}\n" + aligned(rows, ("name", "searched", "first trial (library's default)"))
 
 
 def _in_words(value: Any) -> str:
@@ -342,6 +356,14 @@ def _in_words(value: Any) -> str:
         notes = " (log scale)" * value["log"] + " or off" * value["off"]
         return f"{number(value['low'])} to {number(value['high'])}{notes}"
     return f"fixed at {number(value) if isinstance(value, float) else value}"
+
+
+SCORES = """
+
+  loss   what the search makes small, on rows that a model did not train on
+  cv     your metric on the same rows; +- is its standard error
+  train  your metric on the rows it trained on
+The winner is chosen among the best by fresh scores (other divisions of the rows), so it need not be the first."""
 
 
 def describe_summary(summary: Mapping[str, Any], top: int, look: str = "") -> str:
@@ -375,4 +397,4 @@ def describe_summary(summary: Mapping[str, Any], top: int, look: str = "") -> st
     head = ("trial", "backend", "state", "loss", "cv", "+-", "train", "parameters")
     table = aligned(rows, head) if rows else "  no trial is recorded"
     title = f"Best {counted(len(rows), 'trial')} of {len(trials)}, by the loss that the search minimises"
-    return f"{describe_result(result, look)}\n\n{title}\n{table}"
+    return f"{describe_result(result, look)}\n\n{title}\n{table}{SCORES if rows else ''}"

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -118,6 +120,70 @@ class TestUsage:
         for command in cli.commands.values():
             assert command.help
             assert all(p.help for p in command.params if p.param_type_name == "option")
+
+    def test_every_command_is_listed_and_has_an_example_that_parses(self):
+        from autoreg.cli.helping import EXAMPLES, ungrouped
+
+        assert ungrouped(cli.commands) == []
+        for name, lines in EXAMPLES.items():
+            for line in lines:
+                words = shlex.split(re.split(r">>? ", line)[0], comments=True)
+                assert words[:2] == ["autoreg", name]
+                cli.commands[name].make_context(name, words[2:], click.Context(cli))
+
+    def test_help_has_groups_examples_and_exit_codes(self, capsys):
+        assert main(["--help"]) == 0
+        out = capsys.readouterr().out
+        for words in ("Tune:", "Keep it good:", "Exit codes:", "130, 143"):
+            assert words in out
+        assert main(["tune", "--help"]) == 0
+        out = capsys.readouterr().out
+        for words in (
+            "What to search:",
+            "Where trials run:",
+            "Examples:",
+            "autoreg tune churn.toml --n-jobs 4",
+        ):
+            assert words in out
+
+
+class TestCompletion:
+    def completed(self, folder, *words):
+        """What bash would be offered behind these words."""
+        variables = {
+            "_AUTOREG_COMPLETE": "bash_complete",
+            "COMP_WORDS": " ".join(words),
+            "COMP_CWORD": str(len(words) - 1),
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "autoreg"], capture_output=True, text=True, cwd=folder, timeout=60, check=False,
+            env={**os.environ, **variables, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        )  # fmt: skip
+        assert done.stderr == ""
+        return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+    def test_commands_study_files_and_backends(self, folder):
+        (folder / "studies").mkdir()
+        (folder / "studies" / "other.toml").write_text(STUDY)
+        assert self.completed(folder, "autoreg", "re") == ["reconcile", "report", "retune"]
+        assert self.completed(folder, "autoreg", "tune", "") == ["demo.toml", "studies/other.toml"]
+        assert self.completed(folder, "autoreg", "tune", "studies/") == ["studies/other.toml"]
+        assert self.completed(folder, "autoreg", "tune", "--backends", "sklearn,") == [
+            "sklearn,xgboost",
+            "sklearn,keras",
+        ]
+
+    @pytest.mark.parametrize(
+        ("shell", "words"), [("bash", "complete -o"), ("zsh", "compdef"), ("fish", "complete --")]
+    )
+    def test_scripts(self, capsys, shell, words):
+        assert main(["completion", shell]) == 0
+        out = capsys.readouterr().out
+        assert words in out
+        assert "_AUTOREG_COMPLETE" in out
+
+    def test_unknown_shell(self, capsys):
+        assert main(["completion", "tcsh"]) == 64
 
 
 class TestErrors:
@@ -254,7 +320,8 @@ class TestValidate:
             "3 trials",
             "sklearn",
             "alpha",
-            "default trial",
+            "library's default",
+            "configurations to try",
             "c d",
         ):
             assert words in out
@@ -298,7 +365,7 @@ class TestTune:
         assert main(["tune", "demo.toml", "--fresh", "--seed", "4"]) == 0
         out, err = capsys.readouterr()
         assert out == ""
-        for words in ("3/3 trials", "searching", "winner", "models:/demo@champion", "mlflow ui"):
+        for words in ("3/3 trials", "searching", "winner", "models:/demo@champion", "autoreg ui"):
             assert words in err
 
     def test_quiet(self, at_home, capsys):
@@ -386,16 +453,22 @@ class TestPredict:
         assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+TRAINING = "?workflowType=machine_learning"  # the pages of training runs, not those of language models
+
+
 class TestWhereToLook:
     RECORD = {"experiment_id": "3", "run_id": "f00"}  # noqa: RUF012
 
     @pytest.mark.parametrize(
         ("uri", "words"),
         [
-            ("", "mlflow ui"),
-            ("sqlite:///a b.db", "mlflow ui --backend-store-uri 'sqlite:///a b.db'"),
-            ("http://user:s3cret@host:5000/", "http://user:***@host:5000/#/experiments/3/runs/f00"),
-            ("postgresql://u:s3cret@db/x", 'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"'),
+            ("", "autoreg ui"),
+            ("sqlite:///a b.db", "autoreg ui"),
+            (
+                "http://user:s3cret@host:5000/",
+                f"http://user:***@host:5000/#/experiments/3/runs/f00{TRAINING}",
+            ),
+            ("postgresql://u:s3cret@db/x", "autoreg ui"),
         ],
     )
     def test_address(self, monkeypatch, uri, words):

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from autoreg.console import LiveWatch, PlainWatch, QuietWatch, Tally, watching, words_only, write_json
+from autoreg.console import LiveWatch, PlainWatch, QuietWatch, Tally, paint, watching, words_only, write_json
 from autoreg.record import plain
 from autoreg.secrets import redact
 from autoreg.trial import State, TrialRecord, TrialResult
@@ -167,15 +168,15 @@ def test_params_line():
 
 class TestResult:
     def test_says_what_to_expect_and_how_to_go_on(self):
-        text = describe_result(RESULT, "mlflow ui")
+        text = describe_result(RESULT, "autoreg ui")
         for words in (
-            "48 trials (40 complete, 6 pruned, 2 failed) in 1 min 32 s",
-            "xgboost with penalty=l2, alpha=0.1235",
+            "48 trials in 1 min 32 s: 40 complete, 6 pruned (clearly worse, given up early), 2 failed.",
+            "xgboost (boosted trees) with penalty=l2, alpha=0.1235",
             "expect log_loss between 0.055 and 0.12, best guess 0.0831 (lower is better)",
             "its own log_loss was 0.07: the search flattered itself by 0.0131",
-            "0.05 better on its training rows",
+            "0.05 better on the rows it trained on",
             "churn version 3, alias 'champion'",
-            "mlflow ui",
+            "autoreg ui",
             "autoreg predict 'models:/churn@champion' new_rows.csv predictions.csv",
             'mlflow.pyfunc.load_model("models:/churn@champion")',
         ):
@@ -214,7 +215,7 @@ class TestSummary:
     def listed(self, text):
         lines = text.splitlines()
         start = next(i for i, line in enumerate(lines) if line.split()[:2] == ["trial", "backend"])
-        return [int(line.split()[0]) for line in lines[start + 1 :]]
+        return [int(line.split()[0]) for line in lines[start + 1 : lines.index("", start)]]
 
     def test_best_first_and_only_complete_trials_are_best(self):
         text = describe_summary({**RESULT, "trials_table": self.trials()}, top=10)
@@ -227,7 +228,9 @@ class TestSummary:
 
     def test_a_study_without_a_result_yet(self):
         text = describe_summary({"study": "churn", "run_id": "f00", "trials_table": self.trials()}, top=2)
-        assert "4 trials (2 complete, 1 pruned, 1 failed). No winner yet" in text
+        assert (
+            "4 trials: 2 complete, 1 pruned (clearly worse, given up early), 1 failed. No winner yet" in text
+        )
 
     def test_no_trial(self):
         assert "no trial is recorded" in describe_summary(
@@ -281,7 +284,7 @@ class TestPlainWatch:
             "4/6 trials",
             "6/6 trials",
         ]
-        assert "best loss: sklearn 0.49, xgboost 0.47, keras 0.45" in lines[-1]
+        assert "smallest loss: sklearn 0.49, xgboost 0.47, keras 0.45" in lines[-1]
         assert "1 from the ledger" in lines[-1]
 
     def test_ten_seconds_make_a_line_and_a_fast_replay_does_not(self, capsys):
@@ -394,3 +397,29 @@ def test_words_only_gives_stdout_back_after_an_error(capsys):
         raise ValueError("x")
     print("back")
     assert capsys.readouterr().out == "back\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class TestPaint:
+    def painted(self, monkeypatch, stream, **variables):
+        monkeypatch.setattr("sys.stdout", stream)
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        for name, value in {"TERM": "xterm-256color", **variables}.items():
+            monkeypatch.setenv(name, value)
+        paint(describe_summary({**RESULT, "trials_table": TestSummary().trials()}, top=4))
+        return stream.getvalue()
+
+    def test_colours_on_a_terminal_change_no_character(self, monkeypatch):
+        coloured = self.painted(monkeypatch, Terminal())
+        plain = self.painted(monkeypatch, io.StringIO())
+        assert "\x1b[" in coloured
+        assert "\x1b[" not in plain
+        assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain
+
+    @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+    def test_no_colours_where_they_are_not_wanted(self, monkeypatch, variables):
+        assert "\x1b[" not in self.painted(monkeypatch, Terminal(), **variables)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
-from autoreg.cli.options import json_option, print_record, study_name
+from autoreg.cli.completing import any_file
+from autoreg.cli.helping import HelpfulCommand
+from autoreg.cli.options import json_option, print_record, study_argument, study_name
 from autoreg.console import words_only
 from autoreg.errors import UsageError
 from autoreg.quiet import quiet_libraries
@@ -17,8 +18,8 @@ from autoreg.secrets import redact
 from autoreg.words import describe_summary
 
 
-@click.command()
-@click.argument("study", metavar="STUDY|RUN_ID|STUDY.toml")
+@click.command(cls=HelpfulCommand)
+@study_argument("STUDY|RUN_ID|STUDY.toml")
 @click.option(
     "--top",
     type=click.IntRange(min=0),
@@ -41,10 +42,14 @@ def show(study: str, top: int, json: str | None) -> None:
     print_record(redact(describe_summary(record, top, where_to_look(record))), record, json)
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @click.argument("study", metavar="STUDY|RUN_ID")
 @click.option(
-    "--out", required=True, metavar="FILE", help="Where to write it: .html, .md (model card) or .json."
+    "--out",
+    required=True,
+    metavar="FILE",
+    help="Where to write it: .html, .md (model card) or .json.",
+    shell_complete=any_file,
 )
 def report(study: str, out: str) -> None:
     """Write a finished study's report again, from what MLflow holds.
@@ -72,14 +77,9 @@ def report(study: str, out: str) -> None:
 
 
 def where_to_look(record: dict[str, Any]) -> str:
-    """The command or the address that shows a study's runs in MLflow."""
+    """The address that shows a study's run in MLflow, or the command that starts a server and prints it."""
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if not uri:
-        return "mlflow ui"
-    if uri.startswith(("http://", "https://")):
-        return redact(
-            f"{uri.rstrip('/')}/#/experiments/{record.get('experiment_id')}/runs/{record.get('run_id')}"
-        )
-    # An address with a password is named and not printed.
-    shown = shlex.quote(uri) if redact(uri) == uri else '"$MLFLOW_TRACKING_URI"'
-    return f"mlflow ui --backend-store-uri {shown}"
+    if not uri.startswith(("http://", "https://")):
+        return "autoreg ui"
+    run = f"/#/experiments/{record.get('experiment_id')}/runs/{record.get('run_id')}"
+    return redact(f"{uri.rstrip('/')}{run}?workflowType=machine_learning")

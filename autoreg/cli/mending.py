@@ -6,14 +6,15 @@ from dataclasses import asdict
 
 import click
 
-from autoreg.cli.options import json_option, print_record, study_name
+from autoreg.cli.helping import HelpfulCommand
+from autoreg.cli.options import json_option, print_record, study_argument, study_name
 from autoreg.console import words_only
 from autoreg.quiet import quiet_libraries
 from autoreg.secrets import redact
 
 
-@click.command()
-@click.argument("study", metavar="STUDY|RUN_ID|STUDY.toml")
+@click.command(cls=HelpfulCommand)
+@study_argument("STUDY|RUN_ID|STUDY.toml")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @json_option
 def reconcile(study: str, dry_run: bool, json: str | None) -> None:

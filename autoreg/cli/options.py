@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoreg.console import write_json
+from autoreg.cli.completing import any_file, backend_names, study_files
+from autoreg.console import paint, write_json
 from autoreg.errors import StudyError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -47,13 +48,22 @@ def json_place(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return value
 
 
+def study_argument(metavar: str = "STUDY.toml") -> Callable[[Any], Any]:
+    """The argument that names a study."""
+    return click.argument("study", metavar=metavar, shell_complete=study_files)
+
+
 def option(flag: str, kind: ParamType, metavar: str, help: str, **more: Any) -> Callable[[Any], Any]:
     """An option for which an empty text means "not given"."""
     return click.option(flag, type=Blank(kind), metavar=metavar, help=help, **more)
 
 
 data_option = option(
-    "--data", click.STRING, "P", "Read this table instead of the study's source (same columns)."
+    "--data",
+    click.STRING,
+    "P",
+    "Read this table instead of the study's source (same columns).",
+    shell_complete=any_file,
 )
 json_option = option(
     "--json",
@@ -61,6 +71,7 @@ json_option = option(
     "PATH|-",
     "Write the outcome as one JSON object to a file, or to stdout (-).",
     callback=json_place,
+    shell_complete=any_file,
 )
 
 _search = (
@@ -68,12 +79,18 @@ _search = (
         "--trials",
         click.INT,
         "N",
-        "Number of trials over all backends; more than before goes on where the study ended.",
+        "How many configurations to try over all backends; more than before goes on where the study ended.",
     ),
     option(
         "--timeout", click.STRING, "S", "Limit for the whole command: seconds, or text such as 90s, 10m, 1h."
     ),
-    option("--backends", click.STRING, "A,B", "Model families to search: sklearn, xgboost, keras."),
+    option(
+        "--backends",
+        click.STRING,
+        "A,B",
+        "Model families to search: sklearn (linear), xgboost (boosted trees), keras (neural networks).",
+        shell_complete=backend_names,
+    ),
     option(
         "--n-jobs",
         click.IntRange(min=-1),
@@ -138,7 +155,7 @@ def _from_here(source: str | None) -> str | None:
 
 def print_record(text: str, record: dict[str, Any], place: str | None) -> None:
     """Words on stdout, where they are the product and can be piped, unless the JSON object goes there."""
-    click.echo(text, err=place == "-")
+    paint(text, err=place == "-")
     write_record(record, place)
 
 

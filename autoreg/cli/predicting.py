@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autoreg.cli.helping import HelpfulCommand
 from autoreg.console import words_only
 from autoreg.errors import DataError, UsageError
 from autoreg.quiet import quiet_libraries
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from autoreg.serving import Package
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @click.argument("model_uri")
 @click.argument("source", metavar="IN")
 @click.argument("out", metavar="OUT")

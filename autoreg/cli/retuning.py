@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from autoreg.cli.helping import HelpfulCommand
 from autoreg.cli.looking import where_to_look
 from autoreg.cli.options import data_option, given_study, json_option, option, search_options, write_record
 from autoreg.cli.stopping import stoppable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 MODEL = re.compile(r"models:/([^/@]+)@([\w-]+)")
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @click.argument("study", metavar="STUDY.toml|models:/NAME@champion")
 @data_option
 @option(
@@ -100,7 +101,7 @@ def _tell(notify: str | None, record: dict[str, Any]) -> None:
             click.echo(f"warning: {redact(warning)}", err=True)
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @click.argument("model")
 @click.argument("version")
 @option("--alias", click.STRING, "A", "The alias that serves; champion when left out.")
@@ -120,7 +121,7 @@ def promote(model: str, version: str, alias: str | None) -> None:
     click.echo(f"{model} version {version} is '{alias or 'champion'}'{left}", err=True)
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @click.argument("model")
 @option("--alias", click.STRING, "A", "The alias that serves; champion when left out.")
 def rollback(model: str, alias: str | None) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import click
 
+from autoreg.cli.helping import HelpfulCommand
 from autoreg.cli.looking import where_to_look
 from autoreg.cli.options import (
     data_option,
@@ -13,17 +14,18 @@ from autoreg.cli.options import (
     json_option,
     print_record,
     search_options,
+    study_argument,
     write_record,
 )
 from autoreg.cli.stopping import stoppable
-from autoreg.console import watching, words_only
+from autoreg.console import paint, watching, words_only
 from autoreg.quiet import quiet_libraries
 from autoreg.secrets import redact
 from autoreg.words import describe_plan, describe_result, plan_record
 
 
-@click.command()
-@click.argument("study", metavar="STUDY.toml")
+@click.command(cls=HelpfulCommand)
+@study_argument()
 @data_option
 @search_options
 @click.option("--fresh", is_flag=True, help="Start over, even where the study is finished or begun.")
@@ -42,8 +44,9 @@ def tune(
 ) -> None:
     """Search, choose the winner, estimate it once, register it.
 
-    Every trial is a run in MLflow (MLFLOW_TRACKING_URI; a SQLite file in this folder when unset). A study that was
-    stopped goes on where it ended when the command is given again.
+    A trial is one configuration, trained on several divisions of the rows. Every trial becomes a run in MLflow
+    (MLFLOW_TRACKING_URI; a SQLite file in this folder when unset). A study that was stopped goes on where it ended
+    when the command is given again.
     """
     quiet_libraries()
     with words_only(), stoppable(), watching(quiet) as watch:
@@ -60,16 +63,19 @@ def tune(
         )
     record = result.as_json()
     if not quiet:
-        click.echo("\n" + redact(describe_result(record, where_to_look(record))), err=True)
+        paint("\n" + redact(describe_result(record, where_to_look(record))), err=True)
     write_record(record, json)
 
 
-@click.command()
-@click.argument("study", metavar="STUDY.toml")
+@click.command(cls=HelpfulCommand)
+@study_argument()
 @data_option
 @json_option
 def validate(study: str, data: str | None, json: str | None) -> None:
-    """Print what a study would run, without running it."""
+    """Print what a study would run, without running it.
+
+    Rows, columns, classes, the division of the rows, the limits and every range that is searched.
+    """
     quiet_libraries()
     with words_only():
         loaded = given_study(study, data, {})

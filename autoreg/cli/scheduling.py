@@ -8,14 +8,15 @@ from pathlib import Path
 
 import click
 
-from autoreg.cli.options import option
+from autoreg.cli.helping import HelpfulCommand
+from autoreg.cli.options import option, study_argument
 from autoreg.errors import UsageError
 
 KINDS = ("cron", "systemd", "k8s", "airflow", "github")
 
 
-@click.command()
-@click.argument("study", metavar="STUDY.toml|models:/NAME@champion")
+@click.command(cls=HelpfulCommand)
+@study_argument("STUDY.toml|models:/NAME@champion")
 @click.option("--for", "kind", type=click.Choice(KINDS), required=True, help="Which scheduler.")
 @option(
     "--at",

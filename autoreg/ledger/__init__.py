@@ -10,7 +10,8 @@ from autoreg.ledger.files import KEY, keep_files, read_files, run_of_key
 from autoreg.ledger.lock import study_lock
 from autoreg.ledger.runs import RECORD
 from autoreg.ledger.store import MlflowLedger
-from autoreg.ledger.summary import read_record, read_summary
+from autoreg.ledger.summary import StudyTrials, list_studies, read_record, read_summary, read_trials
+from autoreg.ledger.view import runs_page
 
 __all__ = [
     "KEY",
@@ -20,11 +21,15 @@ __all__ = [
     "MemoryLedger",
     "MlflowLedger",
     "StudyHeader",
+    "StudyTrials",
     "environment",
     "keep_files",
+    "list_studies",
     "read_files",
     "read_record",
     "read_summary",
+    "read_trials",
     "run_of_key",
+    "runs_page",
     "study_lock",
 ]

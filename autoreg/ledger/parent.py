@@ -10,6 +10,7 @@ from typing import Any
 
 from autoreg.errors import StudyError, UsageError
 from autoreg.ledger.contract import StudyHeader
+from autoreg.ledger.view import set_view
 from autoreg.tracking import found_or_none
 
 
@@ -86,6 +87,7 @@ def describe(client: Any, run_id: str, header: StudyHeader) -> None:
         dataset = Dataset(**header.dataset)
         client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
     upload(client, run_id, header.files())
+    set_view(client, client.get_run(run_id).info.experiment_id, header.metric.name)
     client.set_tag(run_id, "autoreg.described", "true")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,62 @@ def read_summary(study_or_run: str) -> dict[str, Any]:
     records = records_by_number(runs)
     summary["trials_table"] = [_row(records[n]) for n in sorted(records)]
     return summary
+
+
+@dataclass(frozen=True)
+class StudyTrials:
+    """The finished trials of a study.
+
+    Attributes
+    ----------
+    study, run_id, metric : str
+        Its name, its parent run, and the user's metric.
+    records : list of TrialRecord
+        By number, with the times of their runs.
+    """
+
+    study: str
+    run_id: str
+    metric: str
+    records: list[TrialRecord]
+
+
+def read_trials(study_or_run: str) -> StudyTrials:
+    """The finished trials of a study, from the ledger alone.
+
+    Parameters
+    ----------
+    study_or_run : str
+        Name of a study (its newest generation is taken) or id of its parent run.
+
+    Raises
+    ------
+    StudyError
+        Nothing of that name or id is in the tracking store.
+    """
+    client = quiet_client()
+    with reaching(str(client.tracking_uri)):
+        parent = find_parent(client, study_or_run)
+        run_id, tags = str(parent.info.run_id), parent.data.tags
+        runs = search_runs(client, [parent.info.experiment_id], f"tags.`{PARENT}` = '{run_id}'")
+    times = {
+        r.info.run_id: (r.info.start_time / 1000, (r.info.end_time or r.info.start_time) / 1000) for r in runs
+    }
+    records = [
+        replace(record, started=times[record.run_id][0], ended=times[record.run_id][1])
+        for _, record in sorted(records_by_number(runs).items())
+    ]
+    return StudyTrials(tags.get("autoreg.study", ""), run_id, tags.get("autoreg.metric", ""), records)
+
+
+def list_studies() -> list[tuple[str, str]]:
+    """(name, experiment id) of every study in the tracking store, the newest first."""
+    client = quiet_client()
+    with reaching(str(client.tracking_uri)):
+        experiments = [e.experiment_id for e in client.search_experiments()]
+        parents = search_runs(client, experiments, "tags.`autoreg.role` = 'study'")
+    parents.sort(key=lambda run: -run.info.start_time)
+    return list(dict.fromkeys((r.data.tags.get("autoreg.study", ""), r.info.experiment_id) for r in parents))
 
 
 def read_record(study_or_run: str) -> StudyRecord:
