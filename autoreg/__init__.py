@@ -12,10 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from autoreg.estimator import AutoRegClassifier, AutoRegRegressor
     from autoreg.tuner import TuneResult, tune
 
 __version__ = "0.1.0"
-__all__ = ["TuneResult", "__version__", "tune"]
+__all__ = ["AutoRegClassifier", "AutoRegRegressor", "TuneResult", "__version__", "tune"]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,4 +24,8 @@ def __getattr__(name: str) -> Any:
         from autoreg import tuner
 
         return getattr(tuner, name)
+    if name in ("AutoRegClassifier", "AutoRegRegressor"):
+        from autoreg import estimator
+
+        return getattr(estimator, name)
     raise AttributeError(f"module 'autoreg' has no attribute {name!r}")

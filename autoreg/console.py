@@ -30,6 +30,7 @@ STAGES = {
     "finalists": "scoring the finalists on fresh folds",
     "refit": "putting the winner together",
     "nested": "repeating the study in outer folds",
+    "none": "adding up",
     "holdout": "looking at the holdout, once",
     "report": "writing the report",
     "register": "registering the model",

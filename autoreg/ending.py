@@ -29,6 +29,7 @@ from autoreg.selection import (
     estimate,
     nested_estimated,
     reproduced_estimated,
+    unjudged,
 )
 from autoreg.serving import Package
 from autoreg.shipping import configuration, ship
@@ -105,11 +106,19 @@ class Tuning:
         shipment = ship(plan, winner, finals, decision, lambda: self.time_left(SHIP_SHARE))
         corrected = correct(plan, records, self.ledger.predictions)
         self.watch.stage(plan.study.split.estimate)
-        judged = self._judge(shipment.package, winner) if len(plan.split.holdout) else self._nested(winner)
+        judged = self._judged(shipment.package, winner)
         return Outcome(
             plan, records, winner, finals, decision, shipment, judged, corrected, events, curves,
             search.spaces, search.drops, search.extensions,
         )  # fmt: skip
+
+    def _judged(self, package: Package, winner: TrialRecord) -> Estimate:
+        """The estimate that the study asks for."""
+        if len(self.plan.split.holdout):
+            return self._judge(package, winner)
+        if self.plan.study.split.estimate == "none":
+            return unjudged(self.plan.metric, (winner.result.cv, winner.result.train))
+        return self._nested(winner)
 
     def _judge(self, package: Package, winner: TrialRecord) -> Estimate:
         """Look at the holdout, once."""

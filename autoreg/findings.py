@@ -35,7 +35,9 @@ POINTS = 200
 """Points of a trial's curve in the record at most."""
 
 
-def gather(outcome: Outcome, report: dict[str, Any], seconds: Callable[[], float]) -> StudyRecord:
+def gather(
+    outcome: Outcome, report: dict[str, Any], seconds: Callable[[], float], explain: bool = True
+) -> StudyRecord:
     """The study's record, explanations included as far as the time goes, where there is a model to explain.
 
     Parameters
@@ -45,6 +47,8 @@ def gather(outcome: Outcome, report: dict[str, Any], seconds: Callable[[], float
         The contract's result.
     seconds : callable
         Seconds left for explanations.
+    explain : bool
+        False leaves them out: what each regularizer is worth, and the importance of columns.
     """
     record = _told(outcome, report)
     if outcome.shipment is None:
@@ -55,7 +59,7 @@ def gather(outcome: Outcome, report: dict[str, Any], seconds: Callable[[], float
         return replace(record, removed=gone, kept=kept, shown=shown, plane=plane)
     package = outcome.shipment.package
     gone, kept = _removed(outcome, package)
-    found = _importance(outcome, package, seconds() / 2)
+    found = _importance(outcome, package, seconds() / 2) if explain else []
     return replace(
         record,
         events=outcome.history,
@@ -64,7 +68,7 @@ def gather(outcome: Outcome, report: dict[str, Any], seconds: Callable[[], float
         judged=_judged(outcome, package),
         removed=gone,
         kept=kept,
-        worth=_worth(outcome, seconds),
+        worth=_worth(outcome, seconds) if explain else [],
         importance=found,
     )
 

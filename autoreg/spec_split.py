@@ -29,9 +29,9 @@ class SplitSpec(Section):
 
     holdout: float = Field(0.2, ge=0.05, le=0.5, description="share of rows looked at once, at the very end")
     folds: int = Field(5, ge=2, le=20, description="number of folds of the search")
-    estimate: Literal["holdout", "nested"] = Field(
+    estimate: Literal["holdout", "nested", "none"] = Field(
         "holdout",
-        description="`nested`: no rows are held out, the whole search is repeated in every outer fold (small data; costs `folds` times more)",
+        description="`nested`: no rows are held out, the whole search is repeated in every outer fold (small data; costs `folds` times more); `none`: nor is it repeated, and only the search's corrected score is told",
     )
     stop: float = Field(
         0.15, ge=0.0, le=0.5, description="share of a fold's training rows that decides when training stops"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from autoreg.ending import Ending, ending
+from autoreg.ending import SHIP_SHARE, Ending, ending
 from autoreg.errors import AutoregError, Interrupted, NoTrialCompleted
 from autoreg.executor import Engine, EngineName, Executor
 from autoreg.findings import gather
@@ -22,11 +22,11 @@ from autoreg.racing import Judge
 from autoreg.record import StudyRecord
 from autoreg.report import artifacts, model_card
 from autoreg.search import Arm, Search
-from autoreg.serving import Package
 from autoreg.space import Proposer
 from autoreg.spec import Study
 from autoreg.tracking import canonical, knock
 from autoreg.trial import SILENT, TrialRecord, Watch
+from autoreg.tuned import TuneResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,37 +35,6 @@ __all__ = ["StudyPlan", "TuneResult", "plan", "tune"]
 
 EXPLAIN_SHARE = 0.93
 """Share of a study's time after which the explanations must be over; ``ending`` has those of what comes before."""
-
-
-@dataclass(frozen=True)
-class TuneResult:
-    """What a study gave.
-
-    Attributes
-    ----------
-    status : str
-        "tuned", or "skipped" when the study was finished already.
-    report : dict
-        The contract's JSON object.
-    package : Package or None
-        Predicts raw rows; None when the study was skipped, or repeated a published experiment.
-    record : StudyRecord or None
-        Everything the study found; None when it was skipped.
-    """
-
-    status: str
-    report: dict[str, Any]
-    package: Package | None = None
-    record: StudyRecord | None = None
-
-    @property
-    def run_id(self) -> str:
-        """The study's parent run; empty without tracking."""
-        return str(self.report.get("run_id") or "")
-
-    def as_json(self) -> dict[str, Any]:
-        """The contract's JSON object."""
-        return {**self.report, "status": self.status}
 
 
 def tune(
@@ -78,6 +47,7 @@ def tune(
     n_jobs: int = 1,
     engine: EngineName = "processes",
     address: str | None = None,
+    explain: bool = True,
 ) -> TuneResult:
     """Run a study, or go on with one that was stopped.
 
@@ -101,6 +71,8 @@ def tune(
     address : str, optional
         The scheduler of that cluster, ``tcp://host:port`` or ``tls://host:port``; without it, one of ``n_jobs`` workers
         is started on this host.
+    explain : bool
+        False leaves out what each regularizer and column is worth until ``TuneResult.explained`` is called.
 
     Raises
     ------
@@ -115,7 +87,7 @@ def tune(
     planned = plan(study, data)
     for note in planned.table.notes:
         watch.say(note)
-    return run(planned, where, watch, began, tracking=tracking, fresh=fresh)
+    return run(planned, where, watch, began, tracking=tracking, fresh=fresh, explain=explain)
 
 
 @dataclass(frozen=True)
@@ -146,6 +118,7 @@ def run(
     tracking: Literal["mlflow", "off"] = "mlflow",
     fresh: bool = False,
     purpose: Purpose = PLAIN,
+    explain: bool = True,
 ) -> TuneResult:
     """Run a study that is planned already; see ``tune``.
 
@@ -156,7 +129,7 @@ def run(
     watch : Watch
     began : float
         ``time.monotonic()`` when the invocation began; its time limit counts from there.
-    tracking, fresh
+    tracking, fresh, explain
         As for ``tune``.
     purpose : Purpose
         What its winner is registered as.
@@ -165,7 +138,7 @@ def run(
     store = getattr(ledger, "uri", "")
     lock = study_lock(canonical(store), planned.digest, planned.study.name) if store else nullcontext()
     with lock, where:
-        return _Run(planned, ledger, watch, began, where, purpose).go(fresh)
+        return _Run(planned, ledger, watch, began, where, purpose, explain=explain).go(fresh)
 
 
 class _Run:
@@ -180,8 +153,9 @@ class _Run:
         engine: Engine,
         purpose: Purpose = PLAIN,
         limit: float | None = None,
+        explain: bool = True,
     ) -> None:
-        self.purpose = purpose
+        self.purpose, self.explain = purpose, explain
         self.plan, self.ledger, self.watch, self.began, self.engine = planned, ledger, watch, began, engine
         self.spec = planned.study.search
         # A nested estimate repeats the study once more for every fold: each gets its share of the time.
@@ -288,7 +262,9 @@ class _Run:
         times["refit"] = self._elapsed() - sum(times.values())
         report = result(outcome, self.ledger.experiment_id, self.ledger.run_id, seen, times)
         self.watch.stage("report")
-        record = gather(outcome, report, lambda: EXPLAIN_SHARE * self.spec.timeout - self._elapsed())
+        record = gather(
+            outcome, report, lambda: EXPLAIN_SHARE * self.spec.timeout - self._elapsed(), self.explain
+        )
         if self.ledger.run_id:
             report["model"] = self.ending.register(
                 outcome,
@@ -302,7 +278,14 @@ class _Run:
         metrics = parent_metrics(outcome, report)
         self.ledger.finish({"report": report, "budget": budget}, metrics, model_card(record), kept)
         package = outcome.shipment.package if outcome.shipment else None
-        return TuneResult("tuned", report, package, record)
+        later = None if self.explain else lambda: self._explained(outcome, report)
+        return TuneResult("tuned", report, package, record, later)
+
+    def _explained(self, outcome: Outcome, report: dict[str, Any]) -> StudyRecord:
+        """The record with the explanations that were left out, in as much time as they would have had."""
+        began = time.monotonic()
+        limit = (EXPLAIN_SHARE - SHIP_SHARE) * self.spec.timeout
+        return gather(outcome, report, lambda: limit - (time.monotonic() - began))
 
     @property
     def alias(self) -> str:

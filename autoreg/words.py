@@ -183,6 +183,11 @@ def _estimate_rows(estimate: Mapping[str, Any], best: Mapping[str, Any]) -> list
         )
         return [("scored rows", scored), ("", REPRODUCED)]
     value = estimate.get(kind)
+    if metric and kind == "none":
+        told = f"no rows were held out; {metric} in the search {number(estimate.get('cv'))}"
+        fair = estimate.get("cv_corrected")
+        more = f", {number(fair)} once corrected for having chosen the best trial" if _finite(fair) else ""
+        return [("on new rows", told + more)]
     if not metric or not _finite(value):
         return []
     low, high = number(estimate.get(f"{kind}_low")), number(estimate.get(f"{kind}_high"))

@@ -52,7 +52,10 @@ def make_split(table: Table, spec: SplitSpec, seed: int, rule: Mapping[str, Any]
         raise DataError(
             "data.group and data.time cannot be combined: rows of a group would part; leave one out"
         )
-    made, held = hold_out(table, spec, _strata(table, 2, quantiles=4), rule)
+    if spec.estimate == "none":
+        made, held = {"mode": "none"}, np.zeros(len(table.target), bool)
+    else:
+        made, held = hold_out(table, spec, _strata(table, 2, quantiles=4), rule)
     search = np.flatnonzero(~held)
     folds = _folds_of(table, search, spec, seed)
     holdout = np.flatnonzero(held)

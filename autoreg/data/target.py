@@ -49,7 +49,7 @@ def read_target(column: Any, task: str, notes: list[str]) -> Target:
     Raises
     ------
     DataError
-        One class, a class with one row, text for a regression, dates, infinite values, or another number of
+        One class, a class with one row (unless the task is stated as "multiclass"), text for a regression, dates, infinite values, or another number of
         classes than the task has.
     """
     if getattr(column.dtype, "kind", "O") in "Mm":
@@ -62,11 +62,12 @@ def read_target(column: Any, task: str, notes: list[str]) -> Target:
         raise DataError(
             f"data.target: column '{column.name}' is infinite in {bad.sum()} rows; repair or remove these rows"
         )
+    stated = task == "multiclass"
     if task == "auto":
         task = _detect(column, labels, len(codes), notes)
     if task == "regression":
         return _values(column), "regression", ()
-    return _classes(str(column.name), task, labels, codes, notes)
+    return _classes(str(column.name), task, labels, codes, notes, stated)
 
 
 def _labels(column: Any) -> tuple[list[Scalar], Array]:
@@ -133,8 +134,10 @@ def _values(column: Any) -> Array:
     return values
 
 
-def _classes(name: str, task: str, labels: list[Scalar], codes: Array, notes: list[str]) -> Target:
-    """Codes with checked classes."""
+def _classes(
+    name: str, task: str, labels: list[Scalar], codes: Array, notes: list[str], stated: bool
+) -> Target:
+    """Codes with checked classes; a class of one row may be a misspelling, unless the task was stated."""
     k, counts = len(labels), np.bincount(codes, minlength=len(labels))
     if k < 2:
         raise DataError(
@@ -151,7 +154,7 @@ def _classes(name: str, task: str, labels: list[Scalar], codes: Array, notes: li
             f"data.target: column '{name}' has {k} different values in {len(codes)} rows, too many for classes; "
             'name another column, or set data.task = "regression" for a number'
         )
-    if single:
+    if single and not (stated and k > 2):
         raise DataError(
             f"data.target: class {single[0]!r} of column '{name}' has 1 row, at least {FEWEST_OF_CLASS} are needed; "
             "add rows of it, join it to another class or remove it"

@@ -9,8 +9,9 @@ import json
 
 from autoreg.record import StudyRecord
 from autoreg.report.card import model_card
+from autoreg.report.summary import summary
 
-__all__ = ["artifacts", "model_card", "render"]
+__all__ = ["artifacts", "model_card", "render", "summary"]
 
 
 def artifacts(record: StudyRecord) -> dict[str, str | bytes]:

@@ -12,6 +12,7 @@ from autoreg.selection.estimate import (
     nested_estimated,
     reproduced_estimated,
     time_blocks,
+    unjudged,
     wilson,
 )
 from autoreg.selection.shortlist import (
@@ -27,5 +28,6 @@ from autoreg.selection.shortlist import (
 __all__ = [
     "Comparison", "Corrected", "Cut", "Decision", "Estimate", "Evidence", "best_single", "bootstrap_interval", "choose", "compare", "complete", "copies",
     "corrected_cv", "corrected_se", "decide", "estimate", "evidence", "fit_cut", "fit_threshold", "greedy", "incumbents",
-    "losses", "nested_estimated", "others", "reproduced_estimated", "shortlist", "simplicity", "stopping_point", "time_blocks", "wilson",
+    "losses", "nested_estimated", "others", "reproduced_estimated", "shortlist", "simplicity", "stopping_point", "time_blocks",
+    "unjudged", "wilson",
 ]  # fmt: skip

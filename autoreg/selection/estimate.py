@@ -36,8 +36,8 @@ class Estimate:
         Score on the training rows, and how much it flatters against the holdout; positive = overfit.
     warnings : tuple of str
         Why the interval may mislead.
-    kind : {"holdout", "nested", "reproduced"}
-        What ``optimism`` and ``gap`` are measured against; "reproduced": ``gap`` alone, against ``cv``.
+    kind : {"holdout", "nested", "none", "reproduced"}
+        What ``optimism`` and ``gap`` are measured against; "none": they are NaN; "reproduced": ``gap`` alone, against ``cv``.
     nested, nested_low, nested_high : float
         Mean score of the study repeated in outer folds, with its 95 % interval; NaN where that was not asked for.
     """
@@ -92,6 +92,12 @@ def reproduced_estimated(metric: Metric, scores: tuple[float, float]) -> Estimat
     (cv, train), nan = scores, math.nan
     gap = metric.badness(cv) - metric.badness(train)
     return Estimate(metric.name, nan, nan, nan, cv, nan, train, gap, (REPRODUCED,), "reproduced")
+
+
+def unjudged(metric: Metric, scores: tuple[float, float]) -> Estimate:
+    """No estimate from rows that the search did not see: the winner's scores in cross-validation and in training."""
+    (cv, train), nan = scores, math.nan
+    return Estimate(metric.name, nan, nan, nan, cv, nan, train, nan, kind="none")
 
 
 def estimate(
