@@ -26,7 +26,8 @@ from autoreg.retune import retune
 from autoreg.space import resolve
 from autoreg.spec import DataSpec, SplitSpec, parse_study
 from autoreg.trial import Choice, Range, Sizes
-from autoreg.words import describe_plan, describe_result, plan_record
+from autoreg.words import describe_result
+from autoreg.words_plan import describe_plan, plan_record
 
 STRENGTHS = [0.001, 0.01, 0.1]
 SPLIT = {"reproduce": True, "train": 0.8, "random_state": 42}

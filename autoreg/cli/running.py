@@ -21,7 +21,8 @@ from autoreg.cli.stopping import stoppable
 from autoreg.console import paint, watching, words_only
 from autoreg.quiet import quiet_libraries
 from autoreg.secrets import redact
-from autoreg.words import describe_plan, describe_result, plan_record
+from autoreg.words import describe_result
+from autoreg.words_plan import describe_plan, plan_record
 
 
 @click.command(cls=HelpfulCommand)

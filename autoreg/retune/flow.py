@@ -36,8 +36,8 @@ BEFORE, NOBODY = "autoreg.champion_before", "none"
 """Tag of the run: which version served when the retune began."""
 CHANGES = 5
 """Times a challenger is judged again because another champion has come."""
-NESTED = (
-    'split.estimate = "nested" keeps no rows aside to compare champion and challenger on: the champion will be kept; '
+NO_ROWS = (
+    "keeps no rows aside to compare champion and challenger on: the champion will be kept; "
     'hold rows out, decide by `autoreg promote`, or set retune.gate = "always"'
 )
 
@@ -233,8 +233,9 @@ class _Retune:
         return RetuneResult("kept", plain(report | ({} if gate is None else {"gate": dict(gate)})))
 
     def _judged(self, champion: Champion, found: Due) -> RetuneResult:
-        if self.study.split.estimate == "nested" and self.study.retune.gate != "always":
-            self.watch.say(f"warning: {NESTED}")
+        estimate = self.study.split.estimate
+        if estimate != "holdout" and self.study.retune.gate != "always":
+            self.watch.say(f'warning: split.estimate = "{estimate}" {NO_ROWS}')
         tuned = self._tune(CHALLENGER)
         again = self._judged_before(tuned, champion) if tuned.status == "skipped" else None
         if again is not None:

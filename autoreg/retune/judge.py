@@ -125,9 +125,10 @@ def _doubts(
 
 def _incomparable(planned: StudyPlan) -> str:
     """Why there is no row to compare the two on."""
-    if planned.study.split.estimate == "nested":
+    estimate = planned.study.split.estimate
+    if estimate != "holdout":
         return (
-            'split.estimate = "nested" keeps no rows aside, the challenger has trained on all of them, '
+            f'split.estimate = "{estimate}" keeps no rows aside, the challenger has trained on all of them, '
             "so the two cannot be compared"
         )
     return "no row of today's table is new to both models, so they cannot be compared"
