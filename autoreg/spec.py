@@ -387,13 +387,3 @@ def _shown(field: Any) -> str:
     if value is None or value in ((), {}):
         return ""
     return f"`{list(value) if isinstance(value, tuple) else value}`"
-
-
-if __name__ == "__main__":  # python -m autoreg.spec README.md: write the reference between its marks
-    import sys
-
-    page = Path(sys.argv[1])
-    marks = r"(<!-- reference -->\n).*?(<!-- /reference -->)"
-    page.write_text(
-        re.sub(marks, lambda m: m[1] + reference() + m[2], page.read_text(encoding="utf-8"), flags=re.S)
-    )

@@ -1,0 +1,54 @@
+"""The pages: made from the code where they say so, their links lead somewhere, and the site builds."""
+
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), ROOT / "benchmarks" / "README.md"]
+
+
+def test_generated_pages_are_those_of_the_code():
+    found = subprocess.run(
+        [sys.executable, DOCS / "reference.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_project_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text)]
+    within = [link for link in links if link and "://" not in link]
+    assert not [link for link in within if not (page.parent / link).exists()]
+
+
+def test_every_page_is_in_the_contents():
+    listed = set(
+        re.findall(r": ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    assert listed == {page.name for page in DOCS.glob("*.md")}
+
+
+@pytest.mark.slow
+def test_the_site_builds(tmp_path):
+    if find_spec("material") is None:
+        pytest.skip("mkdocs-material is not installed: pip install 'autoreg[docs]'")
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--quiet",
+        "--site-dir",
+        tmp_path / "site",
+    ]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    assert "How it decides" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
