@@ -126,9 +126,8 @@ def look_at(frame: pd.DataFrame, source: str, target: str) -> Findings:
     first: dict[str, Hint] = {}
     for hint in found:
         first.setdefault(hint.key, hint)
-    leaks = [m[1] for note in table.notes if (m := re.match(r"column '(.+)' alone tells the target", note))]
     reason = "alone it tells the target almost perfectly: is it known when predicting?"
-    return Findings(source, target, table, list(first.values()), [Hint("drop", c, reason) for c in leaks])
+    return Findings(source, target, table, list(first.values()), [Hint("drop", c, reason) for c in table.suspects])
 
 
 def _role(column: Any, kind: str) -> Hint | None:
@@ -190,7 +189,7 @@ def study_text(found: Findings, name: str, out: Path) -> str:
 # Lines that begin with "#:" are suggestions: remove the "#:" to use one."""
     named = [("name = " + _quoted(name), "of the study, its experiment in MLflow, and its model")]
     parts = [head, _lines(named), _data_part(found, out), _search_part(table), _split_part(table)]
-    notes = [f"# - {_plain(note)}" for note in table.notes if "alone tells the target" not in note]
+    notes = [f"# - {_plain(note)}" for note in table.notes if "alone tell" not in note]
     if notes:
         parts.append(
             "\n".join(["# What was decided while reading; `autoreg validate` says it again:", *notes])
