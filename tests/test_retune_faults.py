@@ -37,6 +37,10 @@ LATE = [
     for after in (False, True)
 ]
 FEW = [("alias", 3, True)]
+SOME = [("register", 1, True), ("alias", 1, False), ("log_artifacts", 4, False), ("version_tag", 2, True)]
+OTHERS = [
+    pytest.param(step, marks=[] if step in SOME else pytest.mark.full) for step in LATE if step not in FEW
+]
 
 
 def rows(count, seed, column="a"):
@@ -122,7 +126,7 @@ def test_killed_when_the_alias_has_moved(before, tmp_path, step):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [s for s in LATE if s not in FEW])
+@pytest.mark.parametrize("step", OTHERS)
 def test_killed_at_every_step_after_the_search(before, tmp_path, step):
     killed, status = killed_and_repeated(before, tmp_path, step)
     assert killed == -9
@@ -225,15 +229,20 @@ def race(uri, count):
     return told
 
 
-@pytest.mark.slow
-def test_fifty_races_on_sqlite(store, tmp_path):
-    race(f"sqlite:///{tmp_path}/mlflow.db", 50)
+RACES = pytest.mark.parametrize("count", [8, pytest.param(50, marks=pytest.mark.full)])
 
 
 @pytest.mark.slow
-def test_fifty_races_on_a_server(tmp_path):
+@RACES
+def test_races_on_sqlite(store, tmp_path, count):
+    race(f"sqlite:///{tmp_path}/mlflow.db", count)
+
+
+@pytest.mark.slow
+@RACES
+def test_races_on_a_server(tmp_path, count):
     with Server(tmp_path) as server:
-        race(server.store.uri, 50)
+        race(server.store.uri, count)
 
 
 def test_a_late_loser_learns_who_serves(store):
