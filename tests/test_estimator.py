@@ -396,7 +396,9 @@ def test_in_a_pipeline_a_grid_and_behind_a_threshold(cancer):
     assert tuned.score(X, y) > 0.9
 
 
-@pytest.mark.parametrize("backend", ["xgboost", pytest.param("keras", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "backend", ["xgboost", pytest.param("keras", marks=[pytest.mark.slow, pytest.mark.full])]
+)
 def test_models_of_every_backend_are_pickled(backend):
     X, y = load_iris(return_X_y=True)
     model = AutoRegClassifier(**{**TINY, "backends": (backend,)}, holdout=None).fit(X, y)
@@ -409,10 +411,17 @@ def test_models_of_every_backend_are_pickled(backend):
 
 @pytest.mark.slow
 def test_worker_processes_of_joblib():
-    X, y = load_iris(return_X_y=True)
-    model = AutoRegClassifier(**TINY)
-    alone = cross_val_score(model, X, y, cv=2)
-    np.testing.assert_array_equal(cross_val_score(model, X, y, cv=2, n_jobs=2), alone)
+    code = textwrap.dedent("""
+        from sklearn.datasets import load_iris
+        from sklearn.model_selection import cross_val_score
+        from autoreg import AutoRegClassifier
+        X, y = load_iris(return_X_y=True)
+        model = AutoRegClassifier(trials=1, backends=("sklearn",), random_state=0)
+        alone, beside = (cross_val_score(model, X, y, cv=2, n_jobs=n) for n in (None, 2))
+        assert alone.tolist() == beside.tolist(), (alone, beside)
+    """)  # in a process of its own, which takes joblib's with it
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

@@ -405,7 +405,7 @@ class TestCommand:
         [
             pytest.param(signal.SIGINT, 130, marks=pytest.mark.full),
             (signal.SIGTERM, 143),
-            (signal.SIGKILL, -9),
+            pytest.param(signal.SIGKILL, -9, marks=pytest.mark.full),
         ],
     )
     def test_stopped_or_killed_the_driver_leaves_no_worker(self, tmp_path, signum, code):

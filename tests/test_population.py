@@ -321,6 +321,7 @@ print(found.hexdigest())
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_the_number_of_threads_changes_no_bit():
     folder = str(Path(__file__).parent)
     hashes = {

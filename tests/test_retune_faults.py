@@ -37,7 +37,7 @@ LATE = [
     for after in (False, True)
 ]
 FEW = [("alias", 3, True)]
-SOME = [("register", 1, True), ("alias", 1, False), ("log_artifacts", 4, False), ("version_tag", 2, True)]
+SOME = [("register", 1, True), ("log_artifacts", 4, False), ("version_tag", 2, True)]
 OTHERS = [
     pytest.param(step, marks=[] if step in SOME else pytest.mark.full) for step in LATE if step not in FEW
 ]
@@ -134,7 +134,14 @@ def test_killed_at_every_step_after_the_search(before, tmp_path, step):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [("alias", 1, True), ("set_tag", 4, True), ("log_artifacts", 3, True)])
+@pytest.mark.parametrize(
+    "step",
+    [
+        ("alias", 1, True),
+        pytest.param(("set_tag", 4, True), marks=pytest.mark.full),
+        pytest.param(("log_artifacts", 3, True), marks=pytest.mark.full),
+    ],
+)
 def test_the_first_study_of_a_model_killed(before, tmp_path, step):
     shutil.copy(empty_database(), tmp_path / "mlflow.db")
     store = Store(f"sqlite:///{tmp_path}/mlflow.db", "", "demo")

@@ -73,7 +73,7 @@ def shortened(name, **changes):
 
 @pytest.mark.slow
 def test_the_moons_show_overfitting_and_what_a_penalty_does():
-    result = tune(shortened("moons", epochs=1500), tracking="off")
+    result = tune(shortened("moons"), tracking="off")
     plain, penalized = result.record.trials
     assert plain.train == penalized.train == 1.0
     stop = {t.number: np.asarray(t.curves["stop_loss"]) for t in result.record.trials}

@@ -66,7 +66,7 @@ def test_links(store):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.full)])
 def test_a_real_server_answers_and_ends_with_the_command(store, tmp_path, number):
     with socket.socket() as probe:
         probe.bind((HOST, 0))
