@@ -271,3 +271,25 @@ def test_a_late_loser_learns_who_serves(store):
     assert json.loads(store.get_model_version("m", "3").tags["autoreg.claim"])["over"] == "1"
     promote("m", "1", "champion", "by hand")
     assert "autoreg.claim" not in store.get_model_version("m", "3").tags
+
+
+def test_a_tag_that_several_set_at_once_is_set(store):
+    """Each first looks whether it is there, so that the database refuses the second who adds it."""
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Barrier
+
+    from autoreg.registry import tag_model
+    from autoreg.tracking import quiet_client
+
+    client, keys = quiet_client(), [f"key{i}" for i in range(12)]
+    client.create_registered_model("tagged")
+    barrier = Barrier(4, timeout=20)
+
+    def put(who):
+        for key in keys:
+            barrier.wait()
+            tag_model("tagged", key, str(who))
+
+    with ThreadPoolExecutor(4) as crew:
+        list(crew.map(put, range(4)))
+    assert client.get_registered_model("tagged").tags.keys() >= set(keys)

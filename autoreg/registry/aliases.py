@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +84,7 @@ def annotate(version: Version, tags: Mapping[str, str]) -> None:
     client = quiet_client()
     with reaching(str(client.tracking_uri)):
         for key, value in tags.items():
-            client.set_model_version_tag(version.name, version.number, key, value[:5000])
+            _settled(client.set_model_version_tag, version.name, version.number, key, value[:5000])
 
 
 def model_tags(name: str) -> dict[str, str]:
@@ -99,7 +99,7 @@ def tag_model(name: str, key: str, value: str) -> None:
     """Set a tag of a registered model as a whole."""
     client = quiet_client()
     with reaching(str(client.tracking_uri)):
-        client.set_registered_model_tag(name, key, value)
+        _settled(client.set_registered_model_tag, name, key, value)
 
 
 def promote(name: str, number: str, alias: str, reason: str) -> Version | None:
@@ -174,18 +174,23 @@ def contend(name: str, number: str, alias: str, over: str, gain: float | None) -
 
 
 def _point(client: Any, name: str, alias: str, number: str) -> None:
-    """Move an alias; tried again where another process made it in the same moment, which a database refuses."""
+    """Move an alias."""
+    _settled(client.set_registered_model_alias, name, alias, number)
+
+
+def _settled(put: Callable[..., Any], *what: str) -> None:
+    """Set an alias or a tag; again where another process made it in the same moment, which a database refuses."""
     from mlflow.exceptions import MlflowException
 
     for pause in (0.05, 0.2, 1.0):
         try:
-            client.set_registered_model_alias(name, alias, number)
+            put(*what)
             return
         except MlflowException as error:
             if not any(word in str(error).lower() for word in COLLISIONS):
                 raise
         time.sleep(pause)
-    client.set_registered_model_alias(name, alias, number)
+    put(*what)
 
 
 def _claims(client: Any, name: str, over: str) -> dict[str, float]:
