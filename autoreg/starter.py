@@ -127,7 +127,9 @@ def look_at(frame: pd.DataFrame, source: str, target: str) -> Findings:
     for hint in found:
         first.setdefault(hint.key, hint)
     reason = "alone it tells the target almost perfectly: is it known when predicting?"
-    return Findings(source, target, table, list(first.values()), [Hint("drop", c, reason) for c in table.suspects])
+    return Findings(
+        source, target, table, list(first.values()), [Hint("drop", c, reason) for c in table.suspects]
+    )
 
 
 def _role(column: Any, kind: str) -> Hint | None:
