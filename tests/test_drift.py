@@ -288,6 +288,7 @@ def test_old_and_new_rows_are_told_apart_only_where_they_differ():
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_where_nothing_moved_few_intervals_lie_above_one_half():
     alarms = 0
     for seed in range(80):

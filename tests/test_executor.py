@@ -187,6 +187,7 @@ class TestPool:
         assert not psutil.pid_exists(int((tmp_path / "endless").read_text()))
         assert not children()
 
+    @pytest.mark.full
     def test_a_block_has_its_trials_limits_together(self, planned, works, tmp_path):
         block = Work((0, 1, 2), "sklearn", tuple(work.candidates[0] for work in works[:3]))
         (slow,) = run(pool(planned, Logged(tmp_path, 0.4), workers=1, limit=2.0), [block])

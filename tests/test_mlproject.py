@@ -117,7 +117,7 @@ def mlflow_run(folder, manager, *more):
     )
 
 
-@pytest.mark.parametrize("manager", ["local", "uv"])
+@pytest.mark.parametrize("manager", ["local", pytest.param("uv", marks=pytest.mark.full)])
 @pytest.mark.slow
 def test_mlflow_run(tmp_path, manager):
     from mlflow import MlflowClient
