@@ -95,6 +95,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(honesty, tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_a_whole_study_of_noise_tells_that_it_is_noise(honesty):
     rows = rows_of(honesty, "random", 12)
     assert failed(honesty, rows, honesty.ROOM) == []

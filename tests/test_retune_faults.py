@@ -37,7 +37,7 @@ LATE = [
     for after in (False, True)
 ]
 FEW = [("alias", 3, True)]
-SOME = [("register", 1, True), ("log_artifacts", 4, False), ("version_tag", 2, True)]
+SOME = [("register", 1, True), ("version_tag", 2, True)]
 OTHERS = [
     pytest.param(step, marks=[] if step in SOME else pytest.mark.full) for step in LATE if step not in FEW
 ]

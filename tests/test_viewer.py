@@ -100,6 +100,7 @@ def test_a_real_server_answers_and_ends_with_the_command(store, tmp_path, number
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_where_the_store_is_a_server_its_links_are_printed(store, tmp_path, monkeypatch, capsys):
     from autoreg.viewer import serving
 
