@@ -30,8 +30,7 @@ def read_summary(study_or_run: str) -> dict[str, Any]:
     """
     client = quiet_client()
     with reaching(str(client.tracking_uri)):
-        parent = find_parent(client, study_or_run)
-        runs = search_runs(client, [parent.info.experiment_id], f"tags.`{PARENT}` = '{parent.info.run_id}'")
+        parent, runs = _study_runs(client, study_or_run)
         tags = parent.data.tags
         finished = "autoreg.finished" in tags
         summary: dict[str, Any] = read_result(client, parent.info.run_id) if finished else {}
@@ -45,6 +44,13 @@ def read_summary(study_or_run: str) -> dict[str, Any]:
     records = records_by_number(runs)
     summary["trials_table"] = [_row(records[n]) for n in sorted(records)]
     return summary
+
+
+def _study_runs(client: Any, study_or_run: str) -> tuple[Any, list[Any]]:
+    """A study's parent run, and the runs of its trials."""
+    parent = find_parent(client, study_or_run)
+    condition = f"tags.`{PARENT}` = '{parent.info.run_id}'"
+    return parent, search_runs(client, [parent.info.experiment_id], condition)
 
 
 @dataclass(frozen=True)
@@ -80,9 +86,8 @@ def read_trials(study_or_run: str) -> StudyTrials:
     """
     client = quiet_client()
     with reaching(str(client.tracking_uri)):
-        parent = find_parent(client, study_or_run)
-        run_id, tags = str(parent.info.run_id), parent.data.tags
-        runs = search_runs(client, [parent.info.experiment_id], f"tags.`{PARENT}` = '{run_id}'")
+        parent, runs = _study_runs(client, study_or_run)
+    run_id, tags = str(parent.info.run_id), parent.data.tags
     times = {
         r.info.run_id: (r.info.start_time / 1000, (r.info.end_time or r.info.start_time) / 1000) for r in runs
     }
