@@ -12,11 +12,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from autoreg.custom_metrics import make_metric
     from autoreg.estimator import AutoRegClassifier, AutoRegRegressor
+    from autoreg.metrics import register_metric
     from autoreg.tuner import TuneResult, tune
 
 __version__ = "0.1.0"
-__all__ = ["AutoRegClassifier", "AutoRegRegressor", "TuneResult", "__version__", "tune"]
+__all__ = [
+    "AutoRegClassifier",
+    "AutoRegRegressor",
+    "TuneResult",
+    "__version__",
+    "make_metric",
+    "register_metric",
+    "tune",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -28,4 +38,12 @@ def __getattr__(name: str) -> Any:
         from autoreg import estimator
 
         return getattr(estimator, name)
+    if name == "make_metric":
+        from autoreg import custom_metrics
+
+        return custom_metrics.make_metric
+    if name == "register_metric":
+        from autoreg import metrics
+
+        return metrics.register_metric
     raise AttributeError(f"module 'autoreg' has no attribute {name!r}")

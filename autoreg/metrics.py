@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import entry_points
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +20,8 @@ from autoreg.trial import Floats, Task
 Array = NDArray[Any]
 Scorer = Callable[[Floats], Floats]
 EPS = 1e-15
+ENTRY_POINTS = "autoreg.metrics"
+"""Group of entry points under which installed packages offer metrics of their own."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +95,13 @@ def _mean_score(rows: Callable[[Array, Array], Floats], y: Array, p: Array) -> S
     return lambda weights: _ratio(weights @ each, weights.sum(axis=1))
 
 
-def _mean(rows: Callable[[Array, Array], Floats]) -> Callable[[Array, Array], Scorer]:
+def mean_of(rows: Callable[[Array, Array], Floats]) -> Callable[[Array, Array], Scorer]:
     """The weighted mean of row values; a partial, since a closure could not be sent to another process."""
     return partial(_mean_score, rows)
 
 
 def _rmse(y: Array, p: Array) -> Scorer:
-    square = _mean(squared_error_rows)(y, p)
+    square = mean_of(squared_error_rows)(y, p)
     return lambda weights: np.sqrt(square(weights))
 
 
@@ -222,22 +225,22 @@ def _brier_rows(y: Array, p: Array) -> Floats:
     return np.asarray(((p - truth) ** 2).sum(axis=1) / (2.0 if p.shape[1] == 2 else 1.0))
 
 
-_CLASSES: tuple[Task, ...] = ("binary", "multiclass")
-_VALUES: tuple[Task, ...] = ("regression",)
+CLASSES: tuple[Task, ...] = ("binary", "multiclass")
+VALUES: tuple[Task, ...] = ("regression",)
 METRICS: dict[str, Metric] = {
     m.name: m
     for m in (
-        Metric("log_loss", False, "probability", _CLASSES, _mean(log_loss_rows), log_loss_rows),
-        Metric("brier", False, "probability", _CLASSES, _mean(_brier_rows), _brier_rows),
-        Metric("accuracy", True, "label", _CLASSES, _mean(_hit_rows), _hit_rows),
-        Metric("balanced_accuracy", True, "label", _CLASSES, _balanced_accuracy, every_class=True),
-        Metric("f1", True, "label", _CLASSES, _f1),
-        Metric("roc_auc", True, "probability", _CLASSES, _roc_auc, every_class=True),
+        Metric("log_loss", False, "probability", CLASSES, mean_of(log_loss_rows), log_loss_rows),
+        Metric("brier", False, "probability", CLASSES, mean_of(_brier_rows), _brier_rows),
+        Metric("accuracy", True, "label", CLASSES, mean_of(_hit_rows), _hit_rows),
+        Metric("balanced_accuracy", True, "label", CLASSES, _balanced_accuracy, every_class=True),
+        Metric("f1", True, "label", CLASSES, _f1),
+        Metric("roc_auc", True, "probability", CLASSES, _roc_auc, every_class=True),
         Metric("average_precision", True, "probability", ("binary",), _average_precision, every_class=True),
-        Metric("rmse", False, "value", _VALUES, _rmse),
-        Metric("mse", False, "value", _VALUES, _mean(squared_error_rows), squared_error_rows),
-        Metric("mae", False, "value", _VALUES, _mean(_absolute_rows), _absolute_rows),
-        Metric("r2", True, "value", _VALUES, _r2),
+        Metric("rmse", False, "value", VALUES, _rmse),
+        Metric("mse", False, "value", VALUES, mean_of(squared_error_rows), squared_error_rows),
+        Metric("mae", False, "value", VALUES, mean_of(_absolute_rows), _absolute_rows),
+        Metric("r2", True, "value", VALUES, _r2),
     )
 }
 
@@ -245,6 +248,57 @@ METRICS: dict[str, Metric] = {
 def default_metric(task: Task) -> str:
     """The user's metric when the study names none: log loss, or root mean squared error."""
     return "rmse" if task == "regression" else "log_loss"
+
+
+_REGISTERED: dict[str, Metric] = {}
+
+
+def register_metric(metric: Metric) -> None:
+    """Let studies of this process ask for a metric by its name; an earlier one of that name is replaced.
+
+    Raises
+    ------
+    ValueError
+        The name is that of a metric of this package.
+    """
+    if metric.name in METRICS:
+        raise ValueError(f"'{metric.name}' is a metric of autoreg already: give yours another name")
+    _REGISTERED[metric.name] = metric
+
+
+def known_metric(name: str) -> Metric | None:
+    """The metric of that name: built in, registered, or offered by an installed package; None where there is none.
+
+    Raises
+    ------
+    StudyError
+        A package offers it and it cannot be loaded.
+    """
+    return METRICS.get(name) or _REGISTERED.get(name) or _offered(name)
+
+
+@cache
+def _offered(name: str) -> Metric | None:
+    for entry in entry_points(group=ENTRY_POINTS, name=name):
+        try:
+            found = entry.load()
+        except Exception as error:  # code of somebody else's package
+            raise StudyError(
+                f"search.metric: '{name}' is offered as {entry.value}, which cannot be loaded: {error}"
+            ) from error
+        if not isinstance(found, Metric) or found.name != name:
+            raise StudyError(
+                f"search.metric: '{name}' is offered as {entry.value}; expected a metric of that name, "
+                "made by autoreg.make_metric"
+            )
+        return found
+    return None
+
+
+def _names(task: Task | None = None) -> list[str]:
+    """All that can be asked for, of one task or any. What packages offer is not loaded to find out what it is for."""
+    own = [m.name for m in (*METRICS.values(), *_REGISTERED.values()) if task is None or task in m.tasks]
+    return own + sorted(entry.name for entry in entry_points(group=ENTRY_POINTS) if task is None)
 
 
 def get_metric(name: str | None, task: Task) -> Metric:
@@ -256,10 +310,10 @@ def get_metric(name: str | None, task: Task) -> Metric:
         Unknown name, or a metric of another task.
     """
     name = name or default_metric(task)
-    if name not in METRICS:
-        raise StudyError(f"search.metric: '{name}' is not a metric{did_you_mean(name, METRICS)}")
-    metric = METRICS[name]
+    metric = known_metric(name)
+    if metric is None:
+        raise StudyError(f"search.metric: '{name}' is not a metric{did_you_mean(name, _names())}")
     if task not in metric.tasks:
-        fit = ", ".join(m.name for m in METRICS.values() if task in m.tasks)
+        fit = ", ".join(_names(task))
         raise StudyError(f"search.metric: '{name}' does not suit a {task} target; use one of {fit}")
     return metric

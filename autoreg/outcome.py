@@ -214,6 +214,7 @@ def result(
         "final": _final(outcome),
         "estimate": {
             **_without(outcome.estimate, "warnings"),
+            "greater_is_better": planned.metric.greater_is_better,
             "cv_fresh": outcome.cv_fresh,
             "cv_corrected": corrected.value,
             "cv_corrected_low": corrected.low,

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from autoreg.backends import Backend, get_backend
+from autoreg.custom_metrics import tried
 from autoreg.data import load_table, make_split, refold
 from autoreg.evaluation import Problem, class_weights
 from autoreg.metrics import Metric, get_metric
@@ -109,7 +110,7 @@ def plan(study: Study | str | Path, data: pd.DataFrame | None = None, prior: Pri
         study = study.updated(search={"race": False, "prune": False})
     backends = {name: get_backend(name) for name in study.search.backends}
     table = load_table(study.data, study.name, study.folder, data)
-    metric = get_metric(study.search.metric, table.task)
+    metric = tried(get_metric(study.search.metric, table.task), table.target, table.n_classes, table.weight)
     split = make_split(table, study.split, study.search.seed, prior.rule or None)
     rows = split.folds[0].train if study.split.reproduce else split.search
     weight = class_weights(table, rows, study.search.class_weight == "balanced")

@@ -70,7 +70,7 @@ class SearchSpec(Section):
 
     metric: str | None = Field(
         None,
-        description="the metric you care about; `log_loss` for classes, `rmse` for numbers when left out",
+        description="the metric you care about; `log_loss` for classes, `rmse` for numbers when left out; may be one of your own",
     )
     backends: Names = Field(
         ("sklearn", "xgboost", "keras"),

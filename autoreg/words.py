@@ -186,7 +186,7 @@ def _estimate_rows(estimate: Mapping[str, Any], best: Mapping[str, Any]) -> list
     if not metric or not _finite(value):
         return []
     low, high = number(estimate.get(f"{kind}_low")), number(estimate.get(f"{kind}_high"))
-    direction = "higher" if _greater_is_better(metric) else "lower"
+    direction = "higher" if _greater_is_better(estimate) else "lower"
     how = "measured once, at the end, on rows the search never saw"
     if kind == "nested":
         how = "the whole study was repeated in outer folds, each scored on rows it had not seen"
@@ -219,10 +219,14 @@ def _finite(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _greater_is_better(metric: str) -> bool:
-    from autoreg.metrics import METRICS
+def _greater_is_better(estimate: Mapping[str, Any]) -> bool:
+    """The direction that the study recorded; studies of an earlier version know only the metric's name."""
+    from autoreg.metrics import known_metric
 
-    return metric in METRICS and METRICS[metric].greater_is_better
+    if "greater_is_better" in estimate:
+        return bool(estimate["greater_is_better"])
+    metric = known_metric(str(estimate.get("metric")))
+    return metric is not None and metric.greater_is_better
 
 
 def _how_to_load(model: Mapping[str, Any], image: Mapping[str, Any] | None) -> str:

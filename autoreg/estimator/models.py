@@ -18,6 +18,7 @@ from autoreg.estimator.progress import LineWatch, progress
 from autoreg.estimator.results import Parcel, Score, StudyReport, score_of, trials_frame
 from autoreg.estimator.wording import as_study, said_plainly
 from autoreg.ledger import read_record
+from autoreg.metrics import Metric
 from autoreg.record import StudyRecord
 from autoreg.registry import load_package
 from autoreg.report import summary
@@ -156,7 +157,7 @@ class AutoRegClassifier(ClassifierMixin, _AutoReg):  # type: ignore[misc]
         Limit for a whole fit: seconds, or text such as ``"90s"``.
     backends : sequence of {"sklearn", "xgboost", "keras"}
         Linear models, boosted trees, networks. The first fit with ``"keras"`` loads TensorFlow, which takes seconds.
-    metric : str, optional
+    metric : str or Metric, optional
         What decides among the finalists, and what ``estimate_`` is in; ``log_loss`` when left out.
     holdout : "auto", float, "nested" or None, default "auto"
         Where ``estimate_`` comes from. A share of the rows is kept apart, looked at once at the end, and never trained on:
@@ -226,7 +227,7 @@ class AutoRegClassifier(ClassifierMixin, _AutoReg):  # type: ignore[misc]
         trials: int = 60,
         timeout: float | str = "10m",
         backends: Sequence[str] = BACKENDS,
-        metric: str | None = None,
+        metric: str | Metric | None = None,
         holdout: Holdout = "auto",
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         space: Mapping[str, Mapping[str, Any]] | None = None,
@@ -271,7 +272,7 @@ class AutoRegRegressor(RegressorMixin, _AutoReg):  # type: ignore[misc]
         Limit for a whole fit: seconds, or text such as ``"90s"``.
     backends : sequence of {"sklearn", "xgboost", "keras"}
         Linear models, boosted trees, networks. The first fit with ``"keras"`` loads TensorFlow, which takes seconds.
-    metric : str, optional
+    metric : str or Metric, optional
         What decides among the finalists, and what ``estimate_`` is in; ``rmse`` when left out.
     holdout : "auto", float, "nested" or None, default "auto"
         Where ``estimate_`` comes from. A share of the rows is kept apart, looked at once at the end, and never trained on:
@@ -333,7 +334,7 @@ class AutoRegRegressor(RegressorMixin, _AutoReg):  # type: ignore[misc]
         trials: int = 60,
         timeout: float | str = "10m",
         backends: Sequence[str] = BACKENDS,
-        metric: str | None = None,
+        metric: str | Metric | None = None,
         holdout: Holdout = "auto",
         space: Mapping[str, Mapping[str, Any]] | None = None,
         tracking: Literal["off", "mlflow"] = "off",

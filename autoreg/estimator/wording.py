@@ -9,6 +9,7 @@ from typing import Any
 
 from autoreg.errors import DataError, Interrupted, NoTrialCompleted, StudyError, UsageError
 from autoreg.estimator.inputs import Inputs
+from autoreg.metrics import Metric, register_metric
 from autoreg.spec import Study, parse_study
 
 FOLDS = 5
@@ -102,6 +103,9 @@ def as_study(params: Mapping[str, Any], inputs: Inputs, seed: int) -> Study:
         A value that cannot be used.
     """
     metric, backends = params["metric"], params["backends"]
+    if isinstance(metric, Metric):
+        register_metric(metric)
+        metric = metric.name
     names = [backends] if isinstance(backends, str) else list(backends)
     k = 0 if inputs.classes is None else len(inputs.classes)
     task = "regression" if not k else "binary" if k == 2 else "multiclass"

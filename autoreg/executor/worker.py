@@ -20,6 +20,8 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import IO, Any
 
+import cloudpickle
+
 from autoreg.backends import Backend
 from autoreg.evaluation import Problem, evaluate
 from autoreg.executor.tasks import Work
@@ -58,7 +60,8 @@ def pack(problem: Problem, backends: Mapping[str, Backend], file: IO[bytes]) -> 
     """Write a problem to a file, with its encoded folds."""
     buffers: list[pickle.PickleBuffer] = []
     # What encodes new rows stays with the driver, which alone puts models together.
-    bare = pickle.dumps(replace(problem, _fitted={}), protocol=5, buffer_callback=buffers.append)
+    # A metric's function may come from a notebook or a script, which a worker cannot import: it is sent by value.
+    bare = cloudpickle.dumps(replace(problem, _fitted={}), protocol=5, buffer_callback=buffers.append)
     spans = []
     for part in (*(buffer.raw() for buffer in buffers), memoryview(bare)):
         file.write(bytes(-file.tell() % ALIGNED))

@@ -22,7 +22,7 @@ from autoreg.ledger.lock import study_lock
 from autoreg.ledger.spool import Spool
 from autoreg.ledger.summary import find_parent
 from autoreg.ledger.trials import TrialRuns
-from autoreg.metrics import METRICS
+from autoreg.metrics import Metric, known_metric
 from autoreg.tracking import canonical, found_or_none, quiet_client, reaching
 from autoreg.trial import Extension
 
@@ -74,19 +74,24 @@ def reconcile(study_or_run: str, dry_run: bool = False) -> Reconciled:
     with reaching(uri):
         parent = find_parent(client, study_or_run)
         tags = parent.data.tags
-        if "autoreg.digest" not in tags or tags.get("autoreg.metric") not in METRICS:
+        if "autoreg.digest" not in tags or "autoreg.metric" not in tags:
             raise StudyError(
                 f"run {parent.info.run_id} is not a study of autoreg: give a study's name or run id"
             )
+        metric = known_metric(tags["autoreg.metric"])
+        if metric is None:
+            raise StudyError(
+                f"the study's metric '{tags['autoreg.metric']}' is not known here: install the package that offers it"
+            )
         with study_lock(canonical(uri), tags["autoreg.digest"], tags.get("autoreg.study", "")):
-            return _Work(client, uri, parent.info.run_id, dry_run).run()
+            return _Work(client, uri, parent.info.run_id, metric, dry_run).run()
 
 
 class _Work:
     """One study's repair, the lock held."""
 
-    def __init__(self, client: Any, uri: str, run_id: str, dry_run: bool) -> None:
-        self.client, self.uri, self.dry_run = client, uri, dry_run
+    def __init__(self, client: Any, uri: str, run_id: str, metric: Metric, dry_run: bool) -> None:
+        self.client, self.uri, self.metric, self.dry_run = client, uri, metric, dry_run
         self.parent = client.get_run(run_id)
         self.run_id, self.tags = run_id, self.parent.data.tags
         self.said = Reconciled(
@@ -143,7 +148,7 @@ class _Work:
     def _trial_runs(self) -> TrialRuns:
         return TrialRuns(
             self.client, self.said.experiment_id, self.run_id, self.said.study, self.tags["autoreg.digest"],
-            generation_of(self.parent), METRICS[self.tags["autoreg.metric"]], source_tags(""),
+            generation_of(self.parent), self.metric, source_tags(""),
         )  # fmt: skip
 
     @staticmethod
