@@ -34,7 +34,7 @@ def parts(short):
     return {
         "driver": lambda: overhead(1100 if short else 5000),
         "thinning": lambda: thinning(2 if short else 10),
-        "tracking": lambda: tracking(few) if short else tracking(),
+        "tracking": lambda: tracking(few, fitted={}) if short else tracking(),
         "memory": lambda: memory(200 if short else 500),
         "workers": lambda: workers(4 if short else 24),
         "busy": lambda: busy(2 if short else 12),

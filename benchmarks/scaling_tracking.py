@@ -12,6 +12,7 @@ from pathlib import Path
 
 from scaling_driver import Clock, Sham, planned_study, searching, table
 
+from autoreg.executor import SerialExecutor
 from autoreg.header import study_header
 from autoreg.ledger import MemoryLedger, MlflowLedger
 
@@ -66,10 +67,22 @@ def now(ledger):
     return time.perf_counter(), queued(), ledger.waited, time.process_time()
 
 
-def timed(planned, seconds, size, ledger):
+def sham(seconds, size):
+    """Trials that compute for so long in products of square matrices."""
+    return lambda planned: Sham(planned, seconds, size)
+
+
+def real(planned):
+    """Trials that fit models, in this process."""
+    executor = SerialExecutor(planned.problem, planned.backends, lambda: True)
+    executor.cpu = executor.wall = 0.0
+    return executor
+
+
+def timed(planned, make, ledger):
     """Seconds from the first trials to the last one written: wall, queued, waited for the ledger, processor."""
     history = ledger.begin(study_header(planned, True))
-    executor = Sham(planned, seconds, size)
+    executor = make(planned)
     clock = Clock(executor)
     marks = {}
 
@@ -88,37 +101,58 @@ def tracked(uri):
     return MlflowLedger()
 
 
-def tracking(cases=((0.1, 120), (1.0, 24)), sizes=(60, 400), rows=5000):
+def compared(planned, make, folder, address):
+    """By store, the mean of its runs: wall, queued, waited, processor."""
+    runs = {"off": [timed(planned, make, MemoryLedger())]}
+    for store, uri in (("sqlite", f"sqlite:///{folder}/mlflow.db"), ("http", address)):
+        runs[store] = [timed(planned, make, tracked(uri))]
+    runs["off"].append(timed(planned, make, MemoryLedger()))
+    return {store: [sum(x) / len(x) for x in zip(*found, strict=True)] for store, found in runs.items()}
+
+
+def shown(kind, trials, found):
+    """Print one line a store."""
+    off = found["off"][0] - found["off"][1]
+    for store, (wall, queue, waited, cpu) in found.items():
+        net, rest = wall - queue, 1e3 * (cpu - found["off"][3]) / (trials - WARM)
+        print(
+            f"{kind:26} {off / (trials - WARM):5.2f} s  {store:8} {wall:6.1f} s {queue:6.1f} s {net:6.1f} s "
+            f"{100 * (net / off - 1):+11.1f} % {100 * waited / net:7.2f} % {rest:6.1f} ms",
+            flush=True,
+        )
+
+
+REAL = {"sklearn": (60_000, 120, {}), "xgboost": (600, 120, {"xgboost": {"rounds": 25}})}
+"""Backends whose trials fit in about 0.1 s: on so many rows, how many trials, and the settings for it."""
+
+
+def tracking(cases=((0.1, 120), (1.0, 24)), sizes=(60, 400), rows=5000, fitted=REAL):
     """Print what tracking adds to the wall of a study, by the length of its trials and of the calls they are made of."""
     data = table(rows, 20)
     print(
-        f"tracking: one process, {rows} rows; a trial computes for so long in products of square matrices, which let"
+        f"tracking: one process; a trial fits a model in five folds, or computes in products of square matrices ({rows}"
     )
     print(
-        f"other threads run; the first {WARM} trials left out. 'queued' is what the search waited for a core that other"
+        "rows); the first 8 trials left out. 'trial' is its mean length without tracking; 'queued' what the search"
     )
     print(
-        "work had, 'net' the wall without it, 'waited' what the ledger held it up (share of net), 'rest' the processor"
+        "waited for a core that other work had, 'net' the wall without it, 'waited' what the ledger held it up (share"
     )
-    print("time per trial beside the trial itself, in all threads; off: mean of a run before and one after")
-    print("trial    matrix  store       wall   queued      net     against off   waited    rest")
+    print(
+        "of net), 'more' the processor time of a trial, in all threads, beside that without tracking; off: mean of a"
+    )
+    print("run before and one after")
+    print(
+        "work                       trial    store       wall   queued      net     against off   waited    more"
+    )
     with tempfile.TemporaryDirectory() as folder, tracking_server(folder) as address:
+        for backend, (many, trials, given) in fitted.items():
+            planned = planned_study(
+                table(many, 20), [backend], trials=trials, sampler="random", prune=False, race=False, **given
+            )
+            shown(f"{backend}, {many} rows", trials, compared(planned, real, folder, address))
         for seconds, trials in cases:
+            planned = planned_study(data, ["sklearn", "xgboost"], trials=trials)
             for size in sizes if seconds < 1 else sizes[:1]:
-                planned = planned_study(data, ["sklearn", "xgboost"], trials=trials)
-                runs = {"off": [timed(planned, seconds, size, MemoryLedger())]}
-                for store, uri in (("sqlite", f"sqlite:///{folder}/mlflow.db"), ("http", address)):
-                    runs[store] = [timed(planned, seconds, size, tracked(uri))]
-                runs["off"].append(timed(planned, seconds, size, MemoryLedger()))
-                mean = {
-                    store: [sum(x) / len(x) for x in zip(*found, strict=True)]
-                    for store, found in runs.items()
-                }
-                for store, (wall, queue, waited, cpu) in mean.items():
-                    net, rest = wall - queue, 1e3 * (cpu / (trials - WARM) - seconds)
-                    more = 100 * (net / (mean["off"][0] - mean["off"][1]) - 1)
-                    print(
-                        f"{seconds:4.1f} s {size:8}  {store:8} {wall:6.1f} s {queue:6.1f} s {net:6.1f} s "
-                        f"{more:+11.1f} % {100 * waited / net:7.2f} % {rest:6.1f} ms",
-                        flush=True,
-                    )
+                found = compared(planned, sham(seconds, size), folder, address)
+                shown(f"products of {size} x {size}", trials, found)
