@@ -252,7 +252,7 @@ def _seconds_until_free(store):
 
 def repeated(lab, short):
     """The same study three times, the same with other data, the same with other settings."""
-    found, folder = Outcome(note="by tune; a retune command is not there yet"), lab.folder()
+    found, folder = Outcome(note="by tune; the same key of a retune: retuning.py"), lab.folder()
     _table(folder / "rows.csv")
     text = study(6).replace("sklearn:load_iris", "rows.csv")
     (folder / "study.toml").write_text(text)

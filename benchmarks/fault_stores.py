@@ -115,9 +115,7 @@ def lost_answer(lab, short):
 def promoters(lab, short):
     """Two processes register versions of one model at the same moments."""
     found, count, text = Outcome(), 4 if short else 50, study(6)
-    found.note = (
-        "that the alias ends on the better model is not asked: tune does not compare with the champion yet"
-    )
+    found.note = "that the better model serves after two retunes: retuning.py"
     folder = lab.folder(text)
     store = lab.local(folder)
     found.add("before", resumed(folder, store, lab.whole(text)))

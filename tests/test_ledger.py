@@ -55,7 +55,7 @@ def test_what_is_packed_is_unpacked_to_the_last_bit():
 def test_canonical_names_come_first_and_absent_ones_are_off():
     params = trial_params(RECORD)
     assert list(params)[: len(CANONICAL)] == list(CANONICAL)
-    assert (params["penalty"], params["dropout"], params["patience"]) == ("l1", "0", "0")
+    assert (params["penalty"], params["dropout"], params["patience"]) == ("l1", "0.0", "0")
     assert float(params["alpha"]) == 0.1 + 0.2
     assert params["xgboost.max_depth"] == "3"
 

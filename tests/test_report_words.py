@@ -48,8 +48,16 @@ def test_headline_of_a_loss(simple):
 
 
 def test_headline_when_the_search_did_not_flatter(simple):
-    assert "was too modest by 0.020" in facts.headline(told(simple, optimism=-0.02))
-    assert "did not flatter itself" in facts.headline(told(simple, optimism=0.0))
+    for optimism in (-0.02, 0.0, 1e-6):
+        assert facts.headline(told(simple, optimism=optimism)).endswith(
+            "; the search shows no sign of flattering itself."
+        )
+
+
+def test_a_gap_that_nothing_is_left_of_is_no_gap(simple):
+    main = facts.main_estimate(simple)
+    assert facts.seen(9e-5, main) == ""
+    assert facts.seen(-0.0213, main) == "0.021"
 
 
 def test_headline_without_interval_and_without_anything(simple):

@@ -49,9 +49,14 @@ def trial_params(record: TrialRecord) -> dict[str, str]:
     can be laid side by side.
     """
     params = record.result.params
-    canonical = {n: shown(params.get(n, 0)) for n in CANONICAL}
+    canonical = {n: _alike(n, params.get(n, 0)) for n in CANONICAL}
     own = {f"{record.backend}.{n}": shown(v) for n, v in sorted(params.items()) if n not in CANONICAL}
     return canonical | own | {n: shown(v) for n, v in sorted(record.result.native.items())}
+
+
+def _alike(name: str, value: Any) -> str:
+    """A canonical parameter as text, the same text for the same value in every backend: 0.0 and not 0 where it is a share."""
+    return shown(float(value) if isinstance(value, int) and name != "patience" else value)
 
 
 def shown(value: Any) -> str:

@@ -181,13 +181,17 @@ def flattery(record: StudyRecord) -> str:
     by, main = optimism(record), main_estimate(record)
     if by is None or main is None:
         return ""
-    width = main.high - main.low if main.low is not None and main.high is not None else abs(by)
-    amount = within(abs(by), width)
-    if not any(c in "123456789" for c in amount):
-        return "the search did not flatter itself"
-    if by < 0:
-        return f"the search was too modest by {amount}"
+    amount = seen(by, main)
+    if by < 0 or not amount:
+        return "the search shows no sign of flattering itself"
     return f"the search flattered itself by {amount}"
+
+
+def seen(difference: float, main: Estimate) -> str:
+    """The size of a difference to two digits of the estimate's interval; empty where nothing is left of it then."""
+    width = main.high - main.low if main.low is not None and main.high is not None else abs(difference)
+    amount = within(abs(difference), width)
+    return amount if any(c in "123456789" for c in amount) else ""
 
 
 def headline(record: StudyRecord) -> str:

@@ -14,6 +14,7 @@ from autoreg.report.facts import (
     main_estimate,
     metric,
     reproduced,
+    seen,
     winner,
 )
 from autoreg.report.markup import Html, bullets, el, text, together, words
@@ -175,9 +176,15 @@ def _tiles(record: StudyRecord) -> Html:
     tiles: list[tuple[str, str]] = []
     if main is not None:
         tiles.append((short(main.value), f"{metric(record)}, {main.label}"))
-    if apart is not None:
+    if apart is not None and main is not None:
         better = "better" if apart >= 0 else "worse"
-        tiles.append((short(abs(apart), 3), f"{better} on its training rows than on new ones"))
+        size = seen(apart, main)
+        told = (
+            f"{better} on its training rows than on new ones"
+            if size
+            else "between training rows and new ones"
+        )
+        tiles.append((size or "no gap", told))
     if trial is not None:
         tiles.append((clipped(trial.backend, 24), f"won with trial #{trial.number}"))
     if record.shipped.kind:
