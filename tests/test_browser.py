@@ -1,9 +1,10 @@
 """MLflow's pages on a real study, as a browser shows them: a real server, a headless Chromium.
 
 Needs Chromium with its driver (Debian: chromium, chromium-driver) and selenium; skipped with a word where one is
-missing. AUTOREG_SCREENSHOTS names a folder that gets a picture of every page.
+missing. AUTOREG_SCREENSHOTS names a folder that gets a picture of every page: docs/figures/mlflow for those of the documents.
 """
 
+import io
 import json
 import os
 import shutil
@@ -42,7 +43,10 @@ OPTIONS = (
     "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update",
     "--window-size=2200,1200",
 )  # fmt: skip
+KEPT = Path(place).absolute() if (place := os.environ.get("AUTOREG_SCREENSHOTS")) else None
 PATIENCE = 90.0
+MARGIN = 24
+"""Pixels kept around what a picture shows."""
 
 
 class Page:
@@ -110,9 +114,18 @@ class Page:
     def losses(self):
         return [float(text) for text in self.column("metrics.`loss`") if text != "-"]
 
-    def shot(self, name):
+    def shot(self, name, upto=""):
+        """Keep a picture, small enough to be shown in a document; without what lies beyond the elements ``upto``."""
+        from PIL import Image
+
         time.sleep(1.0)  # what fades in is there then
-        self.driver.save_screenshot(str(self.shots / f"{name}.png"))
+        picture = Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
+        if upto:
+            boxes = [element.rect for element in self.all(upto)]
+            right = max(box["x"] + box["width"] for box in boxes) + MARGIN
+            bottom = max(box["y"] + box["height"] for box in boxes) + MARGIN
+            picture = picture.crop((0, 0, min(right, picture.width), min(bottom, picture.height)))
+        picture.quantize(128).save(self.shots / f"{name}.png", optimize=True)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +156,7 @@ def page(study, tmp_path_factory):
         pytest.skip("no Chromium with its driver here (Debian: apt-get install chromium chromium-driver)")
     from selenium.webdriver.chrome.service import Service
 
-    shots = Path(os.environ.get("AUTOREG_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    shots = KEPT or tmp_path_factory.mktemp("screenshots")
     shots.mkdir(parents=True, exist_ok=True)
     options = webdriver.ChromeOptions()
     for each in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
@@ -184,7 +197,7 @@ def test_the_printed_link_lists_the_trials_by_loss_with_autoreg_s_columns(page, 
     assert len(losses) == 9
     assert losses == sorted(losses)
     page.press("Hide banner")
-    page.shot("runs")
+    page.shot("runs", upto=".ag-header-cell, .ag-row .ag-cell")
     head = next(
         cell for cell in page.all(".ag-header-cell") if cell.get_attribute("col-id") == "metrics.`loss`"
     )
@@ -203,7 +216,7 @@ def test_trials_lie_under_their_study(page, study):
     )
     assert names[0] == "tumours"
     assert sorted(name.split(" ")[1] for name in names[1:]) == [f"#{n}" for n in range(8)]
-    page.shot("nested")
+    page.shot("nested", upto=".ag-header-cell, .ag-row .ag-cell")
 
 
 def test_two_backends_are_compared_on_the_same_names(page, study):
