@@ -1,8 +1,11 @@
 """The pages: made from the code where they say so, their links lead somewhere, and the site builds."""
 
+import ast
+import doctest
 import re
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
+TOLD = sorted(path for path in (ROOT / "autoreg").rglob("*.py") if ">>> " in path.read_text(encoding="utf-8"))
+"""Modules with examples in their docstrings."""
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), ROOT / "benchmarks" / "README.md"]
 
 
@@ -26,6 +31,33 @@ def test_links_within_the_project_lead_somewhere(page):
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text)]
     within = [link for link in links if link and "://" not in link]
     assert not [link for link in within if not (page.parent / link).exists()]
+
+
+@pytest.mark.parametrize("path", TOLD, ids=lambda path: path.stem)
+def test_the_examples_of_docstrings_run(path):
+    found = doctest.testmod(import_module(".".join(path.relative_to(ROOT).with_suffix("").parts)))
+    assert found.attempted > 0
+    assert found.failed == 0
+
+
+def blocks(page):
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_on_the_pages_is_python(page):
+    for code in blocks(page):
+        ast.parse(code)
+
+
+def test_the_metric_of_the_page_about_metrics_counts_euros():
+    told = {}
+    exec(blocks(DOCS / "custom-metric.md")[0], told)
+    right = [[1.0, 0.0], [0.0, 1.0]]
+    y = told["np"].array([0, 1])
+    assert told["euros"](y, told["np"].array(right)) == 0.0
+    assert told["euros"](y, told["np"].array(right[::-1])) == (40 + 500) / 2
+    assert told["model"].metric is told["euros"]
 
 
 def test_every_page_is_in_the_contents():

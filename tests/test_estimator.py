@@ -1,6 +1,5 @@
 """The scikit-learn face: scikit-learn's own checks, what people pass, what they get, and what they are told."""
 
-import doctest
 import pickle
 import signal
 import subprocess
@@ -98,14 +97,6 @@ def test_all_checks_of_boosted_trees(model, check):
 @pytest.mark.parametrize(("model", "check"), both(backends=("keras",), timeout=60))
 def test_all_checks_of_networks(model, check):
     check(model)
-
-
-def test_the_examples_run():
-    from autoreg.estimator import models, wording
-
-    for module in (models, wording):
-        assert doctest.testmod(module).failed == 0
-        assert doctest.testmod(module).attempted > 0
 
 
 # -- what people pass ------------------------------------------------------------------------------------------

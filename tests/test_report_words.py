@@ -1,11 +1,10 @@
 import dataclasses
-import doctest
 
 import pytest
 from report_records import binary, hundred_classes, minimal, nested, regression, ten_classes
 
 from autoreg.record import Finalist, Importance, TrialRow
-from autoreg.report import canvas, facts, model_card, wording
+from autoreg.report import canvas, facts, model_card
 from autoreg.report.canvas import robust, thin
 from autoreg.report.page import page
 from autoreg.report.plots_judged import _interval
@@ -259,13 +258,6 @@ def test_thinning_keeps_both_ends_and_leaves_gaps_out():
 def test_the_interval_of_a_bin_is_wilsons():
     assert _interval({"observed": 0.8, "rows": 10.0}) == pytest.approx((0.490, 0.943), abs=5e-4)
     assert _interval({"observed": 1.2, "rows": 1.0})[1] == 1.0
-
-
-def test_examples_in_docstrings():
-    for module in (wording, canvas):
-        found = doctest.testmod(module)
-        assert found.attempted > 0
-        assert found.failed == 0
 
 
 @pytest.mark.parametrize(
