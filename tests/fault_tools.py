@@ -229,7 +229,8 @@ def account(store):
                 found.winner = read_result(client, run.info.run_id)
         if "autoreg.trial" in tags:
             found.uids.append(tags.get("autoreg.uid"))
-            number, loss = int(tags["autoreg.trial"]), run.data.metrics.get("loss")
+            number, metrics = int(tags["autoreg.trial"]), run.data.metrics
+            loss = metrics.get("loss", metrics.get("pruned_loss"))
             row = (number, tags["autoreg.backend"], tags["autoreg.state"], run.data.params, loss)
             found.trials.append(row)
     found.trials.sort(key=lambda row: row[0])

@@ -97,7 +97,12 @@ def trials(folder):
     assert all(r.info.status != "RUNNING" for r in runs)
     assert set(uids.values()) == {1}
     rows = [
-        (int(r.data.tags["autoreg.trial"]), r.info.status, r.data.params, r.data.metrics["loss"])
+        (
+            int(r.data.tags["autoreg.trial"]),
+            r.info.status,
+            r.data.params,
+            r.data.metrics.get("loss", r.data.metrics.get("pruned_loss")),
+        )
         for r in runs
     ]
     return sorted(rows, key=lambda row: row[0])

@@ -58,7 +58,7 @@ def trial_table(folder):
             int(r.data.tags["autoreg.trial"]),
             r.data.tags["autoreg.backend"],
             r.data.params,
-            r.data.metrics["loss"],
+            r.data.metrics.get("loss", r.data.metrics.get("pruned_loss")),
         )
         for r in runs
     ]

@@ -68,7 +68,12 @@ def children(store, result):
 
 def trial_table(runs):
     return [
-        (r.data.tags["autoreg.trial"], r.data.tags["autoreg.uid"], r.data.params, r.data.metrics["loss"])
+        (
+            r.data.tags["autoreg.trial"],
+            r.data.tags["autoreg.uid"],
+            r.data.params,
+            r.data.metrics.get("loss", r.data.metrics.get("pruned_loss")),
+        )
         for r in runs
     ]
 
@@ -82,9 +87,9 @@ def test_a_study_from_table_to_alias(store):
     assert {r.info.status for r in runs} <= {"FINISHED", "KILLED"}
     for run in runs:
         assert {"penalty", "alpha"} <= set(run.data.params)
-        assert {"cv_log_loss", "cv_log_loss_se", "train_log_loss", "gap_log_loss", "loss"} <= set(
-            run.data.metrics
-        )
+        scores = {"cv_log_loss", "cv_log_loss_se", "train_log_loss", "gap_log_loss", "loss"}
+        wanted = scores if run.info.status == "FINISHED" else {"pruned_loss"}
+        assert wanted <= set(run.data.metrics)
         assert {"mlflow.user", "mlflow.source.name"} <= set(run.data.tags)
     parent = store.get_run(result["run_id"])
     assert parent.info.status == "FINISHED"
@@ -274,6 +279,9 @@ def test_clearly_worse_trials_are_given_up_between_folds_and_recorded_as_such(st
     assert 0 < len(pruned) == result["trials"]["pruned"]
     assert all(r.info.status == "KILLED" and float(r.data.params["alpha"]) == 100 for r in pruned)
     assert all("clearly worse" in r.data.tags["autoreg.reason"] for r in pruned)
+    assert all(r.data.metrics["pruned_loss"] > 0 for r in pruned)
+    # A list that is sorted by loss ranks what saw the same folds.
+    assert {r.data.tags["autoreg.state"] for r in runs if "loss" in r.data.metrics} == {State.COMPLETE}
 
 
 def test_a_finite_space_ends_the_search_when_everything_is_tried(store):

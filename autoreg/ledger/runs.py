@@ -25,15 +25,22 @@ STATUS = {State.COMPLETE: "FINISHED", State.PRUNED: "KILLED", State.FAILED: "FAI
 
 
 def trial_metrics(record: TrialRecord, metric: Metric) -> dict[str, float]:
-    """Metrics of a trial's run by name; what is not finite is left out."""
+    """Metrics of a trial's run by name; what is not finite is left out.
+
+    A pruned trial went through some of the folds alone, which may be the easier ones: it has no ``loss`` and no score that
+    a list could sort among those of all folds.
+    """
     r, name = record.result, metric.name
-    found = {
+    scores = {
         f"cv_{name}": r.cv,
         f"cv_{name}_se": r.cv_se,
         f"train_{name}": r.train,
         f"gap_{name}": metric.badness(r.cv) - metric.badness(r.train),
         "loss": r.loss,
         "loss_se": r.loss_se,
+    }
+    found = {
+        **({"pruned_loss": r.loss} if r.state is State.PRUNED else scores),
         "fit_seconds": r.seconds,
         "complexity": r.complexity,
         "best_round": float(np.mean(r.rounds)) if any(r.rounds) else math.nan,
