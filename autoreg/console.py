@@ -27,11 +27,11 @@ TERMS = "a trial is one configuration, its loss the error on rows it did not tra
 STAGES = {
     "data": "reading the data",
     "search": "searching",
-    "finalists": "scoring the finalists on fresh folds",
-    "refit": "putting the winner together",
-    "nested": "repeating the study in outer folds",
+    "finalists": "training the best trials again on fresh folds, to choose the winner",
+    "refit": "training the model that is shipped",
+    "nested": "repeating the study in outer folds, to estimate it",
     "none": "adding up",
-    "holdout": "looking at the holdout, once",
+    "holdout": "scoring it on the held-out rows, once",
     "report": "writing the report",
     "register": "registering the model",
     "gate": "comparing champion and challenger",
@@ -203,8 +203,10 @@ class PlainWatch:
     def planned(self, trials: int, seconds: float) -> None:
         """See ``Watch``."""
         self._tally.plan(trials, seconds)
-        limit = f" or {duration(seconds)}, whichever ends first" if math.isfinite(seconds) else ""
-        self._print(f"up to {trials} trials{limit}; {TERMS}")
+        rest = "the rest of the time limit is for choosing the winner and the report"
+        limit = f" or {duration(seconds)}, whichever ends first ({rest})" if math.isfinite(seconds) else ""
+        self._print(f"up to {trials} trials{limit}")
+        self._print(TERMS)
 
     def trial(self, record: TrialRecord, replayed: bool) -> None:
         """See ``Watch``."""

@@ -7,7 +7,10 @@ Anything else that escapes is our own bug (exit 70) and is loud.
 from __future__ import annotations
 
 import difflib
+import re
+import tomllib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class AutoregError(Exception):
@@ -79,3 +82,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if near:
         return f" (did you mean '{near[0]}'?)"
     return f" (known: {', '.join(options)})" if options else ""
+
+
+def near_file(path: Path) -> str:
+    """Return ``" (did you mean 'x.toml'?)"`` for a file beside it of nearly that name, else an empty text."""
+    beside = (each.name for each in path.parent.glob("*.toml"))
+    near = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.6)
+    return f" (did you mean '{path.with_name(near[0])}'?)" if near else ""
+
+
+def toml_line(text: str, error: tomllib.TOMLDecodeError) -> str:
+    """Return the line that cannot be read, and what is most often wrong with it; empty at the end of the text."""
+    found = re.search(r"at line (\d+)", str(error))
+    line = text.split("\n")[int(found[1]) - 1].strip() if found else ""
+    return f": '{line[:60]}'; a line is key = value, and text stands in quotes" if line else ""

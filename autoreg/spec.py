@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from autoreg.errors import StudyError, did_you_mean
+from autoreg.errors import StudyError, did_you_mean, near_file, toml_line
 from autoreg.spec_parts import Duration, Names, RangeSpec, Section, Shape, SpaceSpec
 from autoreg.spec_published import PublishedSpec
 from autoreg.spec_split import SplitSpec as SplitSpec
@@ -290,7 +290,11 @@ def load_study(path: str | Path) -> Study:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise StudyError(f"study file '{path}' does not exist; give the path of a .toml file") from error
+        raise StudyError(
+            f"study file '{path}' does not exist{near_file(path) or '; give a .toml file, or write one with autoreg init DATA'}"
+        ) from error
+    except IsADirectoryError as error:
+        raise StudyError(f"study file '{path}' is a folder; give a .toml file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"study file '{path}' cannot be read: {error}") from error
     return read_study(text, str(path), path.resolve().parent)
@@ -307,7 +311,9 @@ def read_study(text: str, where: str, folder: Path) -> Study:
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"study file '{where}' is not valid TOML: {error}") from error
+        raise StudyError(
+            f"study file '{where}' is not valid TOML: {error}{toml_line(text, error)}"
+        ) from error
     study = _parse(raw, where, folder)
     study._text = text
     return study
@@ -340,6 +346,9 @@ def _first_line(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"key '{name}' is missing; add it{more}"
     message = re.sub(r"^(Value error|Assertion failed), ", "", first["msg"])
+    message = message.replace("Input should be ", "expected ").replace(
+        "expected greater than or equal to", "expected at least"
+    )
     shown = "" if first["type"] == "value_error" else f", found {first['input']!r:.80}"
     return f"{name}: {message}{shown}{more}"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from autoreg.errors import AutoregError, TrackingUnavailable
+from autoreg.errors import AutoregError, StudyError, TrackingUnavailable
 from autoreg.secrets import redact
 
 T = TypeVar("T")
@@ -28,6 +28,22 @@ GREETED_FOR = 60.0
 """Seconds for which a server that has answered is not asked again whether it is there."""
 _greeted: dict[str, float] = {}
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+
+
+def something_recorded() -> None:
+    """Refuse to look into a store that is not there, for commands that only read; MLflow would make an empty one.
+
+    Raises
+    ------
+    StudyError
+        No store is set, and nothing was recorded in this folder.
+    """
+    if os.environ.get("MLFLOW_TRACKING_URI") or Path("mlflow.db").exists() or Path("mlruns").is_dir():
+        return
+    raise StudyError(
+        f"nothing is recorded in this folder ('{Path.cwd()}' has no mlflow.db): go to the folder where a study ran, "
+        "run `autoreg tune` here first, or set MLFLOW_TRACKING_URI"
+    )
 
 
 def quiet_client() -> Any:

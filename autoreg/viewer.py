@@ -11,14 +11,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO
 from urllib.request import urlopen
 
-from autoreg.errors import Busy, StudyError, TrackingUnavailable, UsageError
+from autoreg.errors import Busy, TrackingUnavailable, UsageError
 from autoreg.ledger import list_studies, runs_page
 from autoreg.secrets import redact
-from autoreg.tracking import knock, store_address
+from autoreg.tracking import knock, something_recorded, store_address
 
 HOST, PORT = "127.0.0.1", 5000
 START_SECONDS, STOP_SECONDS = 120.0, 10.0
@@ -39,11 +38,7 @@ def store_to_show() -> str:
     if given.startswith(("http://", "https://")):
         knock(given)
         return given
-    if not given and not Path("mlflow.db").exists() and not Path("mlruns").is_dir():
-        raise StudyError(
-            "nothing is recorded in this folder (no mlflow.db): go to the folder where a study ran, "
-            "run `autoreg tune` here first, or set MLFLOW_TRACKING_URI"
-        )
+    something_recorded()
     return store_address()
 
 

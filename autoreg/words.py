@@ -111,10 +111,13 @@ def _published(result: Mapping[str, Any]) -> str:
 
 OUTCOMES = {
     "tuned": "the model had no champion: the winner of its first study serves",
-    "promoted": "the challenger serves from now on",
-    "kept": "the champion goes on serving",
+    "promoted": "the challenger, the new version, serves from now on",
+    "kept": "the champion, the version in use, goes on serving",
     "skipped": "done already under this key, nothing was run",
 }
+
+
+GATE = "P(better): how sure it is that the challenger beats the champion on rows that neither has trained on"
 
 
 def describe_retune(result: Mapping[str, Any], look: str = "") -> str:
@@ -127,7 +130,7 @@ def describe_retune(result: Mapping[str, Any], look: str = "") -> str:
         else ("not due", "; ".join(due.get("reasons") or []))
     ]
     if gate:
-        rows.append(("gate", str(gate.get("reason"))))
+        rows += [("gate", str(gate.get("reason"))), ("", GATE)]
     if model.get("name"):
         rows.append(("model", f"{model['name']} version {model['version']}, alias '{model['alias']}'"))
     if result.get("run_id"):
@@ -148,9 +151,9 @@ def _shipped(final: Mapping[str, Any]) -> str:
     parts = final.get("configurations") or []
     models = counted(final.get("models") or 1, "model")
     if final.get("kind") == "blend":
-        shown = ", ".join(f"{p['backend']} #{p['trial']} {p['weight']:.0%}" for p in parts[:6])
+        shown = ", ".join(f"{p['weight']:.0%} {p['backend']} #{p['trial']}" for p in parts[:6])
         more = f" and {len(parts) - 6} more" if len(parts) > 6 else ""
-        return f"a blend of {models}: {shown}{more}"
+        return f"a blend, the weighted mean of these trials: {shown}{more} ({models} in all)"
     if final.get("kind") == "bag":
         return f"a bag: the mean of {models} that train the winner's configuration under different seeds"
     return "one model, fitted on all rows of the search"
@@ -204,7 +207,7 @@ def _estimate_rows(estimate: Mapping[str, Any], best: Mapping[str, Any]) -> list
             if optimism > 0
             else "shows no sign of flattering itself"
         )
-        rows.append(("in the search", f"its own {metric} was {number(cv)}: the search {by}"))
+        rows.append(("in the search", f"the winner's {metric} was {number(cv)}: the search {by}"))
     if _finite(estimate.get("cv_corrected")):
         ends = f"{number(estimate.get('cv_corrected_low'))} to {number(estimate.get('cv_corrected_high'))}"
         told = f"{number(estimate['cv_corrected'])} ({ends}) once corrected for having chosen the best trial"

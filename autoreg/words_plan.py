@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
     from autoreg.planning import StudyPlan
     from autoreg.spec import Study
     from autoreg.trial import Dimension
+
+
+INDENTED: dict[str, Any] = {"initial_indent": "  ", "subsequent_indent": "    ", "break_on_hyphens": False}
+LEGEND = """\
+penalty   l1 sets small weights to zero, l2 keeps all weights small, elasticnet does both (l1_ratio: how much of l1)
+alpha     strength of the penalty
+dropout   share of a network's units, or of the trees, left out at random in training
+patience  epochs or rounds without progress after which training stops
+Lists, ranges and fixed values are set in [search.BACKEND]; docs/study-file.md has every key."""
 
 
 def plan_record(study: Study, plan: StudyPlan) -> dict[str, Any]:
@@ -82,7 +92,7 @@ def describe_plan(record: Mapping[str, Any]) -> str:
         ("target", f"{record['target']}: {record['task']}" + _class_counts(record["classes"])),
         ("split", REPRODUCED if record["reproduced"] else
          f"{split['search']} rows to search, {split['holdout']} held out for one look at the end"),
-        ("folds", f"{len(split['folds'])}, the first with {fold['train']} rows to train, {fold['stop']} to stop, {fold['score']} to score"),
+        ("folds", f"{len(split['folds'])}, the first with {fold['train']} rows to train on, {fold['stop']} to tell when to stop training, {fold['score']} to score"),
         ("metric", f"{record['metric']} ({direction} is better)"),
         ("budget", f"{counted(budget['trials'], 'trial')} (configurations to try) or {duration(budget['seconds'])}, whichever ends first; the backends take turns of {budget['block']}"),
         ("model", "will not be registered" if record["reproduced"] else f"will be registered as '{record['model']}'"),
@@ -90,7 +100,8 @@ def describe_plan(record: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     spaces = [_describe_space(name, part) for name, part in record["backends"].items()]
     listed = [] if record.get("image") else [_columns(record["columns"])]
-    return "\n\n".join([f"Study '{record['study']}' can run.", aligned(rows), *spaces, *listed])
+    legend = textwrap.indent(LEGEND, "  ")
+    return "\n\n".join([f"Study '{record['study']}' can run.", aligned(rows), *spaces, legend, *listed])
 
 
 def _data(record: Mapping[str, Any]) -> str:
@@ -119,8 +130,23 @@ def _class_counts(classes: Sequence[Mapping[str, Any]]) -> str:
 def _describe_space(name: str, part: Mapping[str, Any]) -> str:
     default = part["default"]
     title = family(name)
-    rows = [(key, _in_words(value), default.get(key, "")) for key, value in part["space"].items()]
-    return f"{title}\n" + aligned(rows, ("name", "searched", "first trial (library's default)"))
+    same = [key for key, value in part["space"].items() if _is_fixed(value) and default.get(key) == value]
+    rows = [
+        (key, _in_words(value), default.get(key, ""))
+        for key, value in part["space"].items()
+        if key not in same
+    ]
+    told = f"{title}\n" + aligned(rows, ("name", "searched", "first trial (library's default)"))
+    fixed = ", ".join(f"{key}={_short(default[key])}" for key in same)
+    return told + ("\n" + textwrap.fill(f"not searched: {fixed}", 110, **INDENTED) if same else "")
+
+
+def _is_fixed(value: Any) -> bool:
+    return not isinstance(value, list | Mapping)
+
+
+def _short(value: Any) -> str:
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def _in_words(value: Any) -> str:
@@ -129,4 +155,4 @@ def _in_words(value: Any) -> str:
     if isinstance(value, Mapping):
         notes = " (log scale)" * value["log"] + " or off" * value["off"]
         return f"{number(value['low'])} to {number(value['high'])}{notes}"
-    return f"fixed at {number(value) if isinstance(value, float) else value}"
+    return f"fixed at {_short(value)}"

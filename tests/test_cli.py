@@ -322,6 +322,8 @@ class TestValidate:
             "alpha",
             "library's default",
             "configurations to try",
+            "not searched: C=0, solver=auto, patience=5",
+            "alpha     strength of the penalty",
             "c d",
         ):
             assert words in out
@@ -391,8 +393,16 @@ class TestShow:
         assert record["best"] == run["best"]
 
     def test_unknown(self, at_home, capsys):
-        assert main(["show", "nothing"]) == 65
-        assert "'nothing'" in capsys.readouterr().err
+        assert main(["show", "demmo"]) == 65
+        err = capsys.readouterr().err
+        assert "'demmo'" in err
+        assert "did you mean 'demo'?" in err
+        assert "mlflow.db" in err
+
+    @pytest.mark.parametrize("what", ["demo", "demo.toml"])
+    def test_the_report_takes_the_same_names(self, at_home, what):
+        assert main(["report", what, "--out", "card.md"]) == 0
+        assert (at_home / "card.md").read_text(encoding="utf-8").startswith("# demo")
 
 
 class TestPredict:
@@ -421,7 +431,7 @@ class TestPredict:
         assert main(["predict", "models:/demo@champion", "less.csv", "out.csv"]) == 65
         err = capsys.readouterr().err
         assert len(err.splitlines()) == 1
-        assert "'a', 'c d'" in err
+        assert "IN: less.csv: 2 columns missing: 'a', 'c d'; add them" in err
 
     @pytest.mark.parametrize(
         ("content", "words"),
@@ -447,10 +457,22 @@ class TestPredict:
         assert len(err.splitlines()) == 1
         assert "new.csv: column 'b': expected a number, found 'oops'" in err
 
-    def test_unknown_model(self, at_home, capsys):
+    @pytest.mark.parametrize(
+        ("uri", "words"),
+        [
+            ("models:/demmo@champion", "no model is called 'demmo' (did you mean 'demo'?)"),
+            ("models:/nothing/1", "no model is called 'nothing'"),
+            ("models:/demo@prod", "prod"),
+            ("models:/demo", "say which version: models:/demo@champion"),
+            ("demo", "for example models:/demo@champion"),
+        ],
+    )
+    def test_unknown_model(self, at_home, capsys, uri, words):
         self.rows(at_home)
-        assert main(["predict", "models:/nothing@champion", "new.csv", "out.csv"]) == 65
-        assert len(capsys.readouterr().err.splitlines()) == 1
+        assert main(["predict", uri, "new.csv", "out.csv"]) == 65
+        err = capsys.readouterr().err
+        assert len(err.splitlines()) == 1
+        assert words in err
 
 
 TRAINING = "?workflowType=machine_learning"  # the pages of training runs, not those of language models

@@ -74,8 +74,11 @@ def test_missing_and_broken_files(tmp_path, study_file):
         load_study(study_file("name = "))
     with pytest.raises(StudyError, match=r"data\.target.* is missing"):
         load_study(study_file('name = "x"\n[data]\nsource = "a"\n'))
-    with pytest.raises(StudyError, match="cannot be read"):
+    with pytest.raises(StudyError, match="is a folder"):
         load_study(tmp_path)
+    (tmp_path / "latin.toml").write_bytes('name = "é"'.encode("latin-1"))
+    with pytest.raises(StudyError, match="cannot be read"):
+        load_study(tmp_path / "latin.toml")
 
 
 def test_the_command_line_overrides_and_is_checked_again(study_file):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autoreg.errors import UsageError, did_you_mean
+
 if TYPE_CHECKING:
     from click import Context, HelpFormatter
 
@@ -99,6 +101,14 @@ class HelpfulCommand(click.Command):
 
 class HelpfulGroup(click.Group):
     """The program: its commands by what they are for, and what its exit codes mean."""
+
+    def resolve_command(
+        self, ctx: Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; one that is not there is told with the nearest, or with all."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            raise UsageError(f"there is no command '{args[0]}'{did_you_mean(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write the commands, in groups."""

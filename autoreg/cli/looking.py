@@ -15,6 +15,7 @@ from autoreg.console import words_only
 from autoreg.errors import UsageError
 from autoreg.quiet import quiet_libraries
 from autoreg.secrets import redact
+from autoreg.tracking import something_recorded
 from autoreg.words import describe_summary
 
 
@@ -36,6 +37,7 @@ def show(study: str, top: int, json: str | None) -> None:
     """
     quiet_libraries()
     with words_only():
+        something_recorded()
         from autoreg.ledger import read_summary
 
         record = read_summary(study_name(study))
@@ -43,7 +45,7 @@ def show(study: str, top: int, json: str | None) -> None:
 
 
 @click.command(cls=HelpfulCommand)
-@click.argument("study", metavar="STUDY|RUN_ID")
+@study_argument("STUDY|RUN_ID|STUDY.toml")
 @click.option(
     "--out",
     required=True,
@@ -64,10 +66,11 @@ def report(study: str, out: str) -> None:
     if not Path(out).absolute().parent.is_dir():
         raise UsageError(f"--out: the folder of '{out}' does not exist; create it first")
     with words_only():
+        something_recorded()
         from autoreg.ledger import read_record
         from autoreg.report import model_card, render
 
-        found = read_record(study)
+        found = read_record(study_name(study))
         text = render(found) if kind == ".html" else model_card(found) if kind == ".md" else found.to_json()
     try:
         Path(out).write_text(text, encoding="utf-8")

@@ -11,6 +11,7 @@ from autoreg.cli.options import json_option, print_record, study_argument, study
 from autoreg.console import words_only
 from autoreg.quiet import quiet_libraries
 from autoreg.secrets import redact
+from autoreg.tracking import something_recorded
 
 
 @click.command(cls=HelpfulCommand)
@@ -26,6 +27,7 @@ def reconcile(study: str, dry_run: bool, json: str | None) -> None:
     """
     quiet_libraries()
     with words_only():
+        something_recorded()
         from autoreg.ledger.reconcile import reconcile as put_in_order
 
         said = put_in_order(study_name(study), dry_run)

@@ -124,6 +124,8 @@ def given_study(path: str | Study, data: str | None, search: dict[str, Any]) -> 
     """The study, or the study file, with what the command line says instead."""
     from autoreg.spec import load_study
 
+    if isinstance(path, str) and path.lower().endswith((".csv", ".parquet")):
+        raise UsageError(f"STUDY: '{path}' is a table; write a study file for it with: autoreg init {path}")
     study = load_study(path) if isinstance(path, str) else path
     if search.get("backends"):
         from autoreg.backends import BACKENDS
@@ -134,7 +136,13 @@ def given_study(path: str | Study, data: str | None, search: dict[str, Any]) -> 
     try:
         return study.updated(data={"source": _from_here(data)}, search=search)
     except StudyError as error:
-        raise UsageError(str(error)) from None  # the file itself was fine
+        told = re.sub(r"^command line: search\.(\w+)", _as_option, str(error))
+        raise UsageError(told) from None  # the file itself was fine
+
+
+def _as_option(key: re.Match[str]) -> str:
+    """An option as it is typed: ``--n-jobs`` for ``search.n_jobs``."""
+    return "--" + key[1].replace("_", "-")
 
 
 def study_name(given: str) -> str:

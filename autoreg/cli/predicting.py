@@ -12,6 +12,7 @@ from autoreg.cli.helping import HelpfulCommand
 from autoreg.console import words_only
 from autoreg.errors import DataError, UsageError
 from autoreg.quiet import quiet_libraries
+from autoreg.tracking import something_recorded
 from autoreg.words import counted, one_line
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def predict(model_uri: str, source: str, out: str) -> None:
 
         images = bool(form_of(source, Path.cwd()))
         frame = None if images else _read_rows(source)
+        if model_uri.startswith("models:/"):
+            something_recorded()
         from autoreg.registry import load_package
 
         package = load_package(model_uri)
@@ -56,7 +59,8 @@ def _of_rows(package: Package, frame: pd.DataFrame, source: str) -> pd.DataFrame
             f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         )
         raise DataError(
-            f"{source}: {counted(len(missing), 'column')} missing: {shown}; the model needs {counted(len(package.columns), 'column')}, and the file has {len(frame.columns)}"
+            f"IN: {source}: {counted(len(missing), 'column')} missing: {shown}; add {'it' if len(missing) == 1 else 'them'}, "
+            f"with empty cells where a value is not known (the model needs {counted(len(package.columns), 'column')})"
         )
     try:
         return package.predict(frame)

@@ -17,6 +17,7 @@ from autoreg.console import watching, words_only
 from autoreg.errors import AutoregError, Busy, Interrupted, UsageError
 from autoreg.quiet import quiet_libraries
 from autoreg.secrets import redact
+from autoreg.tracking import something_recorded
 from autoreg.words import describe_retune, one_line
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def promote(model: str, version: str, alias: str | None) -> None:
     if not version.isdecimal():
         raise UsageError(f"VERSION: expected a number, found '{version}'")
     with words_only():
+        something_recorded()
         from autoreg.ledger import study_lock
         from autoreg.registry import promote as let_serve
         from autoreg.tracking import store_address
@@ -128,6 +130,7 @@ def rollback(model: str, alias: str | None) -> None:
     """Let the champion before the present one serve again; the two change places."""
     quiet_libraries()
     with words_only():
+        something_recorded()
         from autoreg.ledger import study_lock
         from autoreg.registry import rollback as go_back
         from autoreg.tracking import store_address
@@ -147,6 +150,7 @@ def _study_of(place: str, data: str | None, search: dict[str, Any]) -> Study:
     found = MODEL.fullmatch(place)
     if found is None:
         raise UsageError(f"STUDY: expected a .toml file or models:/NAME@ALIAS, found '{place}'")
+    something_recorded()
     from autoreg.retune.champion import study_of
 
     return given_study(study_of(*found.groups()), data, search)

@@ -14,6 +14,7 @@ from autoreg.console import words_only
 from autoreg.errors import Interrupted
 from autoreg.quiet import quiet_libraries
 from autoreg.secrets import redact
+from autoreg.tracking import something_recorded
 from autoreg.words import aligned, counted
 
 
@@ -73,6 +74,7 @@ def export(study: str, to: str, name: str | None, json: str | None) -> None:
     """
     quiet_libraries()
     with words_only():
+        something_recorded()
         from autoreg.export import export as copy
 
         done = copy(study_name(study), to, name)

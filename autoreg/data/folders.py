@@ -61,7 +61,9 @@ def read_folder(folder: Path, shape: Shape | None, labelled: bool) -> Images:
     notes: list[str] = []
     found = [_look(path, label) for path, label in _files(folder, labelled, notes)]
     if not found:
-        raise DataError(f"data.source: folder '{folder}' holds no images{' in sub-folders' * labelled}")
+        raise DataError(
+            f"data.source: folder '{folder}' holds no images{' in sub-folders' * labelled}; for a table give its CSV or Parquet file"
+        )
     classes = sorted({image.label for image in found})
     if labelled and len(classes) < 2:
         raise DataError(

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autoreg.errors import DataError, StudyError
+from autoreg.errors import DataError, StudyError, did_you_mean
 from autoreg.ledger.client import PARENT, generation_of, read_result, records_by_number, search_runs
 from autoreg.ledger.runs import RECORD
 from autoreg.record import StudyRecord
+from autoreg.secrets import redact
 from autoreg.tracking import found_or_none, quiet_client, reaching
 from autoreg.trial import TrialRecord
 
@@ -157,7 +158,9 @@ def find_parent(client: Any, study_or_run: str) -> Any:
     parents = search_runs(client, experiments, "tags.`autoreg.role` = 'study'")
     found = [r for r in parents if r.data.tags.get("autoreg.study") == study_or_run]
     if not found:
+        names = {str(r.data.tags.get("autoreg.study")) for r in parents}
         raise StudyError(
-            f"no study or run '{study_or_run}' in the tracking store; check the name and MLFLOW_TRACKING_URI"
+            f"no study or run '{study_or_run}' is recorded in {redact(str(client.tracking_uri))}"
+            f"{did_you_mean(study_or_run, names)}; check the name, the folder you are in and MLFLOW_TRACKING_URI"
         )
     return max(found, key=lambda r: (r.info.start_time, generation_of(r)))

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoreg.errors import DataError, StudyError
+from autoreg.errors import DataError, StudyError, did_you_mean
 from autoreg.registry.aliases import give_alias
 from autoreg.secrets import redact
 from autoreg.serving import FORMAT, IMAGES, Package
@@ -216,10 +216,23 @@ def load_package(uri: str) -> Package:
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"):
                 raise StudyError(
-                    f"model '{redact(uri)}' cannot be found: {str(error).splitlines()[0][:200]}"
+                    f"model '{redact(uri)}' cannot be found: {_why_not(client, uri, error)}"
                 ) from error
             raise
         return _open(Path(place), uri)
+
+
+def _why_not(client: Any, uri: str, error: Exception) -> str:
+    """Why an address leads to no model, with one that would where it can be told."""
+    name = uri.removeprefix("models:/").partition("@")[0].partition("/")[0]
+    if ":" not in uri:
+        return f"expected models:/NAME@champion, models:/NAME/VERSION or a folder; for example models:/{name}@champion"
+    if uri == f"models:/{name}":
+        return f"say which version: models:/{name}@champion, or models:/{name}/1"
+    known = [each.name for each in client.search_registered_models()]
+    if uri.startswith("models:/") and known and name not in known:
+        return f"no model is called '{name}'{did_you_mean(name, known)}"
+    return str(error).splitlines()[0][:200]
 
 
 def _open(folder: Path, uri: str) -> Package:

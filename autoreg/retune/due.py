@@ -91,7 +91,7 @@ def due(champion: Champion, planned: StudyPlan, spec: RetuneSpec, now: float) ->
         promise = _promise(champion, planned, fresh)
     count = None if fresh is None else len(fresh)
     asked = {
-        "always": (True, "it is asked for every time"),
+        "always": (True, 'the study says retune.when = "always"'),
         "new_rows": _enough(count, spec.new_rows),
         "drift": _moved(drift, told),
         "degraded": (promise is not None and promise.verdict == "degraded", _said(promise)),
