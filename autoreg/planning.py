@@ -87,6 +87,20 @@ class StudyPlan:
         """Every backend's default configuration, its first trial."""
         return {name: dict(space.default) for name, space in self.resolved.items()}
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided while reading the table, and the backends that the trials do not reach."""
+        search = self.study.search
+        names = list(self.backends)
+        missed = names[-(-search.trials // self.block) :] if search.sampler in ("tpe", "random") else []
+        if not missed:
+            return self.table.notes
+        told = (
+            f"search.trials: {search.trials} are too few for a turn of every backend ({self.block} trials each): "
+            f"{', '.join(missed)} may not be tried; give {len(names) * self.block} or more, or fewer backends"
+        )
+        return (*self.table.notes, told)
+
 
 def plan(study: Study | str | Path, data: pd.DataFrame | None = None, prior: Prior = NO_PRIOR) -> StudyPlan:
     """Load the data, divide it and lay out the search; raises whatever would stop the study before trial 0.

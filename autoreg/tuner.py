@@ -85,7 +85,7 @@ def tune(
     if tracking == "mlflow":
         knock()
     planned = plan(study, data)
-    for note in planned.table.notes:
+    for note in planned.notes:
         watch.say(note)
     return run(planned, where, watch, began, tracking=tracking, fresh=fresh, explain=explain)
 

@@ -61,7 +61,7 @@ def plan_record(study: Study, plan: StudyPlan) -> dict[str, Any]:
         "model": None if study.split.reproduce else study.model,
         "reproduced": study.split.reproduce,
         "digest": plan.digest,
-        "notes": [redact(note) for note in table.notes],
+        "notes": [redact(note) for note in plan.notes],
     }
 
 

@@ -1,8 +1,11 @@
 """Ordinary mistakes of a first hour: one line each, which says what to do next."""
 
+import pandas as pd
 import pytest
 
 from autoreg.__main__ import main
+from autoreg.planning import plan
+from autoreg.spec import parse_study
 
 STUDY = 'name = "churn"\n[data]\nsource = "churn.csv"\ntarget = "churn"\n'
 
@@ -79,6 +82,25 @@ class TestStudyFile:
     def test_a_number_out_of_bounds(self, told, tmp_path):
         (tmp_path / "bad.toml").write_text(STUDY + "[search]\ntrials = 0\n")
         assert "search.trials: expected at least 1, found 0" in told("validate", "bad.toml", code=65)
+
+
+class TestFewTrials:
+    def plan(self, tmp_path, **search):
+        rows = pd.DataFrame({"a": range(60), "churn": ["no", "yes"] * 30})
+        data = {"source": "a frame", "target": "churn"}
+        return plan(parse_study({"name": "x", "data": data, "search": search}, tmp_path), rows)
+
+    def test_backends_that_have_no_turn_are_named(self, tmp_path):
+        note = self.plan(tmp_path, trials=16).notes[-1]
+        assert "16 are too few" in note
+        assert "(8 trials each): keras may not be tried; give 24 or more" in note
+
+    @pytest.mark.parametrize(
+        "search", [{"trials": 17}, {"trials": 8, "backends": ["keras"]}, {"trials": 8, "sampler": "grid"}]
+    )
+    def test_nothing_is_said_where_all_may_have_one(self, tmp_path, search):
+        planned = self.plan(tmp_path, **search)
+        assert planned.notes == planned.table.notes
 
 
 class TestOptions:
