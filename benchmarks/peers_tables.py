@@ -158,18 +158,20 @@ def _costs(frame, names):
 
 def _trials(frame):
     """Trials per second, autoreg's beside those of the search by hand; nothing where not both have a set."""
-    wide = {}
-    for name in (OURS, BY_HAND):
-        mine = frame[(frame["contender"] == name) & (frame["status"] == "ok")]
-        wide[name] = mine.groupby("set", sort=False)[["trials", "fit_seconds"]].sum()
-    both = wide[OURS].join(wide[BY_HAND], rsuffix="_by_hand", how="inner")
+    good = (
+        frame[frame["status"] == "ok"]
+        .groupby(["contender", "set"], sort=False)[["trials", "fit_seconds"]]
+        .sum()
+    )
+    sets = [name for name in frame["set"].unique() if {(OURS, name), (BY_HAND, name)} <= set(good.index)]
     rows, ratios = [], []
-    for name, row in both.iterrows():
-        mine, hand = row["trials"] / row["fit_seconds"], row["trials_by_hand"] / row["fit_seconds_by_hand"]
+    for name in sets:
+        (ours, took), (theirs, spent) = good.loc[OURS, name], good.loc[BY_HAND, name]
+        mine, hand = ours / took, theirs / spent
         ratios.append(mine / hand if hand else math.nan)
-        rows.append([
-            name, f"{row['trials']:.0f}", f"{mine:.2f}", f"{row['trials_by_hand']:.0f}", f"{hand:.2f}", number(ratios[-1], ".1f")
-        ])  # fmt: skip
+        rows.append(
+            [name, f"{ours:.0f}", f"{mine:.2f}", f"{theirs:.0f}", f"{hand:.2f}", number(ratios[-1], ".1f")]
+        )
     if not ratios:
         return ""
     rows.append(["geometric mean", "", "", "", "", number(np.exp(np.nanmean(np.log(ratios))), ".1f")])
@@ -184,10 +186,7 @@ def _failures(frame):
     bad = frame[frame["status"] != "ok"]
     if bad.empty:
         return ""
-    rows = [
-        [r["contender"], r["set"], r["seed"], r["status"], r["error"]]
-        for r in bad.fillna("").to_dict("records")
-    ]
+    rows = bad[["contender", "set", "seed", "status", "error"]].to_numpy().tolist()
     return "What failed:\n\n" + markdown(["contender", "set", "seed", "status", "why"], rows)
 
 
