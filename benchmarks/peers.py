@@ -22,6 +22,7 @@ import argparse
 import csv
 import json
 import os
+import signal
 import sys
 import tempfile
 from itertools import product
@@ -74,6 +75,14 @@ def losses_file(out, cell):
     """Where the losses of a cell's test rows are."""
     contender, name, seed, budget = key_of(cell)
     return out.parent / f"{out.stem}-losses" / f"{name}--{contender}--{seed}--{budget:g}.npz"
+
+
+def rows_of(out, cell):
+    """What was kept of a cell's test rows."""
+    file = losses_file(out, cell)
+    if not file.exists():
+        sys.exit(f"--out: {out} has a cell whose {file} is not there; keep the folder beside the CSV")
+    return np.load(file)
 
 
 def missing(wanted, cells):
@@ -205,6 +214,7 @@ def arguments():
 
 def main():
     given = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what runs is ended then, too
     if given.kadra:
         from peers_kadra import kadra
 
@@ -230,7 +240,7 @@ def tables_of(given):
         sys.exit(f"--out: {given.out} has no cells; give a folder of data to run some")
     if given.figure:
         figure(cells, given.figure)
-    return tables(cells, lambda cell: np.load(losses_file(given.out, cell))["losses"])
+    return tables(cells, lambda cell: rows_of(given.out, cell)["losses"])
 
 
 if __name__ == "__main__":

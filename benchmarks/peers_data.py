@@ -1,6 +1,7 @@
 """Tables of the comparison, the rows that nobody sees, and what an answer about them is worth."""
 
 import csv
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +23,15 @@ class Entry:
 
 def read_index(folder):
     """Name -> entry of INDEX.csv (columns name, file, target, task; openml_name and matches_openml where known)."""
-    with Path(folder, "INDEX.csv").open(newline="", encoding="utf-8") as file:
+    place, found = Path(folder, "INDEX.csv"), {}
+    if not place.exists():
+        sys.exit(
+            f"{place} is not there: FOLDER must hold the tables and an INDEX.csv with name, file, target, task"
+        )
+    with place.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    found = {}
+    if rows and (absent := [c for c in ("name", "file", "target", "task") if c not in rows[0]]):
+        sys.exit(f"{place}: column {absent[0]!r} is missing, found {', '.join(rows[0])}")
     for row in rows:
         known_as = row.get("openml_name", "") if row.get("matches_openml") == "yes" else ""
         found[row["name"]] = Entry(
@@ -55,6 +62,10 @@ def divided(frame, entry, seed, test_rows=0.2):
     from sklearn.model_selection import train_test_split
 
     strata = None if entry.task == "regression" else frame[entry.target]
+    if strata is not None and (rare := strata.value_counts()).min() < 2:
+        sys.exit(
+            f"{entry.name}: {rare.index[-1]!r} has one row, which cannot be in both parts; leave the set out"
+        )
     parts = train_test_split(frame, test_size=test_rows, random_state=seed, stratify=strata)
     return tuple(part.reset_index(drop=True) for part in parts)
 

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-from peers import Lab, known_cells, losses_file, measure
+from peers import Lab, known_cells, measure, rows_of
 from peers_data import read, read_index
 from peers_math import TIE, balanced_error
 from peers_tables import markdown
@@ -74,23 +74,23 @@ def kadra(given):
         Lab(given.folder, given), wanted, given.out, test_rows=test_rows,
         metric=dict.fromkeys(sets, "balanced_accuracy"),
     )  # fmt: skip
-    return table(known_cells(given.out), sets, lambda cell: np.load(losses_file(given.out, cell)), remarks)
+    return table(known_cells(given.out), sets, lambda cell: rows_of(given.out, cell), remarks)
 
 
-def table(cells, figures, rows_of, remarks=()):
+def table(cells, figures, rows, remarks=()):
     """The tables in Markdown, one a contender and budget."""
     parts = []
     if not cells:
         return "No cells.\n"
     frame = pd.DataFrame(cells)
     for (contender, budget), mine in frame.groupby(["contender", "budget"], sort=False):
-        parts += [f"# {contender}, {budget} seconds", _table(mine.to_dict("records"), figures, rows_of)]
+        parts += [f"# {contender}, {budget} seconds", _table(mine.to_dict("records"), figures, rows)]
     if remarks:
         parts.append("Remarks: " + "; ".join(remarks) + ".")
     return "\n\n".join(parts) + "\n"
 
 
-def _table(cells, figures, rows_of):
+def _table(cells, figures, rows):
     lines, counts, gains = [], {name: [] for name in PUBLISHED}, {name: [] for name in PUBLISHED}
     for name in dict.fromkeys(cell["set"] for cell in cells if cell["set"] in figures):
         mine = [cell for cell in cells if cell["set"] == name]
@@ -102,8 +102,8 @@ def _table(cells, figures, rows_of):
                 counts[shown].append("loss")
             continue
         score = 100 * np.mean([float(cell["balanced_accuracy"]) for cell in mine])
-        kept = [rows_of(cell) for cell in mine]
-        error = 100 * np.mean([balanced_error(rows["truth"], rows["right"]) for rows in kept])
+        kept = [rows(cell) for cell in mine]
+        error = 100 * np.mean([balanced_error(k["truth"], k["right"]) for k in kept])
         beside = []
         for shown, column in PUBLISHED.items():
             theirs = float("nan") if figures[name][column] == "NA" else float(figures[name][column])

@@ -159,6 +159,19 @@ def test_tables_are_divided_by_seed_with_every_class_in_its_share(tmp_path):
     assert not test.equals(peers_data.divided(found, entry, 4)[1])
 
 
+def test_bad_input_is_said_in_one_line(tmp_path):
+    with pytest.raises(SystemExit, match=r"INDEX\.csv is not there"):
+        peers_data.read_index(tmp_path)
+    (tmp_path / "INDEX.csv").write_text("name,file,target\nt,t.csv,y\n")
+    with pytest.raises(SystemExit, match="column 'task' is missing"):
+        peers_data.read_index(tmp_path)
+    entry = peers_data.Entry("t", tmp_path / "t.csv", "y", "binary")
+    with pytest.raises(SystemExit, match="t: 'rare' has one row"):
+        peers_data.divided(pd.DataFrame({"x": range(9), "y": ["often"] * 8 + ["rare"]}), entry, 0)
+    with pytest.raises(SystemExit, match="keep the folder beside the CSV"):
+        peers.rows_of(tmp_path / "peers.csv", cell("flaml", "heart", 0.1))
+
+
 def over(pid):
     """Wait for the end of a process that is not a child of this one."""
     with suppress(psutil.NoSuchProcess):
