@@ -90,12 +90,16 @@ def _summary(wide):
         rows.append([name, number(places[name].mean()), number(mean), _ends(low, high), *_failed(wide[name])])
     lost = [name for name in dict.fromkeys(wide.index.get_level_values("set")) if name not in scaled.index]
     said = (
-        f"Mean rank over {len(places)} sets, who failed on a set being last there. Normalized score: 0 default XGBoost, 1 the "
+        f"Mean rank over {_sets(len(places))}, who failed on a set being last there. Normalized score: 0 default XGBoost, 1 the "
         f"best of all, cut at {FLOOR:g}, which is also the score of who failed; interval: 95 % over sets."
     )
     if lost:
         said += f" Without {', '.join(lost)}, where nobody was better than default XGBoost."
     return said + "\n\n" + markdown(["contender", "mean rank", "normalized", "interval", "failed"], rows)
+
+
+def _sets(count):
+    return f"{count} set" + "s" * (count != 1)
 
 
 def _ends(low, high):
@@ -212,7 +216,7 @@ def figure(cells, place):
             axis.plot([low, high], [name, name], color=color, lw=1.5)
             axis.plot([mean], [name], "o", color=color)
         axis.axvline(0, color="0.8", lw=0.8, zorder=0)
-        axis.set(title=f"{budget:g} s, {len(scaled)} sets", xlabel="default XGBoost 0, best of all 1")
+        axis.set(title=f"{budget:g} s, {_sets(len(scaled))}", xlabel="default XGBoost 0, best of all 1")
         axis.spines[["top", "right"]].set_visible(False)
     fig.tight_layout()
     fig.savefig(place)
