@@ -220,7 +220,7 @@ def as_moments(day: Array) -> Array:
     """Days since 1970 as datetime64[us], NaN as NaT."""
     known = np.where(np.isnan(day), 0.0, day)
     moments = np.round(known * 86_400e6).astype(np.int64).astype("datetime64[us]")
-    return np.where(np.isnan(day), np.datetime64("NaT"), moments)
+    return np.where(np.isnan(day), np.datetime64("NaT", "us"), moments)
 
 
 def _reason(values: Array) -> str:
