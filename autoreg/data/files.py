@@ -11,6 +11,7 @@ import urllib.request
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import pandas as pd
@@ -115,6 +116,7 @@ def _csv(content: bytes, shown: str, as_text: tuple[str, ...]) -> tuple[pd.DataF
                 index_col=False,
                 low_memory=False,
                 dtype=dict.fromkeys((name for name in as_text if name in header), str),
+                **_exactly(),
             )
     except pd.errors.ParserWarning:
         raise DataError(
@@ -127,6 +129,12 @@ def _csv(content: bytes, shown: str, as_text: tuple[str, ...]) -> tuple[pd.DataF
     name = {"\t": "tab"}.get(delimiter, delimiter)
     told = f"fields are separated by '{name}'" + (", decimals written with a comma" if comma else "")
     return frame, [] if delimiter == "," else [told]
+
+
+def _exactly() -> dict[str, Any]:
+    """Numbers as they are written, to the last bit: before 3.1 pandas has to be asked, later it must not be."""
+    older = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)
+    return {"float_precision": "round_trip"} if older else {}
 
 
 def _header(text: str, shown: str) -> tuple[str, list[str]]:
