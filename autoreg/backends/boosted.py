@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -229,16 +230,23 @@ def _train(
     stopping = [
         xgb.callback.EarlyStopping(rounds=plan.patience, metric_name=plan.metric, data_name="stop_loss")
     ]
-    booster = xgb.train(
-        plan.native
-        | {"eval_metric": plan.metric, "seed": job.seed, "nthread": threads(train.X.size * _outputs(job))},
-        matrices["train_loss"],
-        plan.rounds,
-        evals=[(matrix, name) for name, matrix in matrices.items()],
-        evals_result=losses,
-        callbacks=stopping if plan.patience else None,
-        verbose_eval=False,
-    )
+    with warnings.catch_warnings():
+        # From 3.4 on XGBoost asks for dropout without this word, which older ones cannot do without.
+        warnings.filterwarnings("ignore", r".*`booster=dart` is deprecated", UserWarning)
+        booster = xgb.train(
+            plan.native
+            | {
+                "eval_metric": plan.metric,
+                "seed": job.seed,
+                "nthread": threads(train.X.size * _outputs(job)),
+            },
+            matrices["train_loss"],
+            plan.rounds,
+            evals=[(matrix, name) for name, matrix in matrices.items()],
+            evals_result=losses,
+            callbacks=stopping if plan.patience else None,
+            verbose_eval=False,
+        )
     if plan.patience:
         booster = booster[: booster.best_iteration + 1]
     curves = {name: np.asarray(found[plan.metric]) for name, found in losses.items()}
