@@ -96,6 +96,8 @@ def _smooth(X: Floats, codes: NDArray[Any], weight: Floats, penalty: Penalty, ou
         # Both are answered here: by ``converged``, and by scikit-learn's own fall back to lbfgs.
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", LinAlgWarning)
+        # scikit-learn 1.8 takes an infinite C for no penalty, as meant, and says so.
+        warnings.filterwarnings("ignore", "Setting penalty=None will ignore", UserWarning)
         model.fit(X, codes, sample_weight=weight)
     return Solution(model.coef_.T, model.intercept_, solver, int(model.n_iter_.max()) < limit)
 
