@@ -6,7 +6,8 @@ The tracking store stays the only record; what is written here is a copy to look
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -70,7 +71,8 @@ def export(study_or_run: str, to: str, name: str | None = None) -> list[Exported
         for backend in backends
     }
     try:
-        return _write(parts, found, to)
+        with storage_at(to) as storage:
+            return _write(parts, found, to, storage)
     except (UsageError, KeyboardInterrupt):
         raise
     except Exception as error:
@@ -88,11 +90,12 @@ def _check_address(to: str) -> None:
     )
 
 
-def _write(parts: dict[str, list[TrialRecord]], found: StudyTrials, to: str) -> list[Exported]:
+def _write(
+    parts: dict[str, list[TrialRecord]], found: StudyTrials, to: str, storage: optuna.storages.BaseStorage
+) -> list[Exported]:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = _storage(to)
     known = set(optuna.get_all_study_names(storage))
     if there := sorted(known & set(parts)):
         raise UsageError(
@@ -118,14 +121,22 @@ def _complete() -> tuple[optuna.trial.TrialState]:
     return (TrialState.COMPLETE,)
 
 
-def _storage(to: str) -> Any:
+@contextmanager
+def storage_at(to: str) -> Iterator[optuna.storages.BaseStorage]:
+    """Optuna's storage in a database or a journal; its connections are closed at the end, which Optuna leaves undone."""
     from optuna.storages import JournalStorage, RDBStorage
 
     if "://" in to:
-        return RDBStorage(to)
-    from optuna.storages.journal import JournalFileBackend
+        storage = RDBStorage(to)
+        try:
+            yield storage
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+    else:
+        from optuna.storages.journal import JournalFileBackend
 
-    return JournalStorage(JournalFileBackend(to))
+        yield JournalStorage(JournalFileBackend(to))
 
 
 def _frozen(records: Sequence[TrialRecord], metric: str) -> list[optuna.trial.FrozenTrial]:

@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from autoreg.__main__ import main
-from autoreg.export import _distributions
+from autoreg.export import _distributions, storage_at
 
 STUDY = """
 name = "small"
@@ -56,11 +56,11 @@ def test_optuna_reads_what_the_ledger_holds(at_home, capsys, to):
     assert main(["export", "small.toml", "--to", to, "--json", "-"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert [each["name"] for each in record["studies"]] == ["small/sklearn", "small/xgboost"]
-    storage = to
-    if to.endswith(".log"):
-        from optuna.storages.journal import JournalFileBackend
+    with storage_at(to) as storage:
+        check_studies(storage, trials)
 
-        storage = optuna.storages.JournalStorage(JournalFileBackend(to))
+
+def check_studies(storage, trials):
     for backend in ("sklearn", "xgboost"):
         study = optuna.load_study(study_name=f"small/{backend}", storage=storage)
         mine = [t for t in trials if t["backend"] == backend]
@@ -85,9 +85,10 @@ def test_a_study_of_that_name_is_not_touched(at_home, capsys):
     assert main(["export", "small", "--to", to]) == 64
     assert "already holds a study 'small/sklearn'" in capsys.readouterr().err
     assert main(["export", "small", "--to", to, "--name", "again"]) == 0
-    names = optuna.get_all_study_names(to)
-    assert sorted(names) == ["again/sklearn", "again/xgboost", "small/sklearn", "small/xgboost"]
-    assert all(len(optuna.load_study(study_name=name, storage=to).trials) == 3 for name in names)
+    with storage_at(to) as storage:
+        names = optuna.get_all_study_names(storage)
+        assert sorted(names) == ["again/sklearn", "again/xgboost", "small/sklearn", "small/xgboost"]
+        assert all(len(optuna.load_study(study_name=name, storage=storage).trials) == 3 for name in names)
 
 
 @pytest.mark.parametrize(
