@@ -44,7 +44,7 @@ def test_the_same_study_twice_decides_the_same(task, select):
 def test_the_estimate_has_every_key_that_scripts_rely_on(boosted):
     keys = {
         "kind", "metric", "holdout", "holdout_low", "holdout_high", "cv", "cv_fresh", "cv_corrected", "cv_corrected_low",
-        "cv_corrected_high", "optimism", "train", "gap", "nested", "nested_low", "nested_high", "looks",
+        "cv_corrected_high", "optimism", "train", "gap", "nested", "nested_low", "nested_high", "looks", "greater_is_better",
     }  # fmt: skip
     found = boosted.report["estimate"]
     assert set(found) == keys
