@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from autoreg.errors import AutoregError, StudyError, TrackingUnavailable
+from autoreg.errors import AutoregError, StudyError, TrackingUnavailable, UsageError
 from autoreg.secrets import redact
 
 T = TypeVar("T")
@@ -106,8 +106,17 @@ def knock(uri: str | None = None) -> None:
     ------
     TrackingUnavailable
         Nothing answers there, or a server with an error of its own (500 and above).
+    UsageError
+        It is no address.
     """
+    named = uri is None
     uri = os.environ.get("MLFLOW_TRACKING_URI", "") if uri is None else uri
+    try:
+        urlsplit(uri if named or uri.startswith("http") else "")
+    except ValueError as error:
+        raise UsageError(
+            f"MLFLOW_TRACKING_URI: {redact(uri)} is no address ({error}); write '[', ']' and '/' of a password as %5B, %5D, %2F"
+        ) from None
     asked = os.environ.get(TIMEOUT, WAITS[TIMEOUT])
     seconds = float(FIRST_WAITS[TIMEOUT] if asked == WAITS[TIMEOUT] else asked)
     with reaching(uri):

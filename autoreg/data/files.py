@@ -39,19 +39,23 @@ def read_file(source: str, folder: Path) -> bytes:
 def download(source: str, shown: str) -> bytes:
     """The bytes behind an http(s) address; user and password go into a header, never into a message."""
     full, secrets = expand(source)
+    try:
+        with urllib.request.urlopen(_request(full), timeout=SECONDS) as answer:
+            return bytes(answer.read())
+    except (OSError, ValueError) as error:  # URLError, HTTPError and timeouts are OSErrors
+        reason = scrub(getattr(error, "reason", None) or error, secrets)
+        code = getattr(error, "code", None)
+    raise DataError(f"data.source: {shown} cannot be downloaded: {f'HTTP {code} ' if code else ''}{reason}")
+
+
+def _request(full: str) -> urllib.request.Request:
     parts = urlsplit(full)
     user, _, host = parts.netloc.rpartition("@")
     request = urllib.request.Request(urlunsplit(parts._replace(netloc=host, fragment="")))
     if user:
         token = base64.b64encode(unquote(user).encode()).decode()
         request.add_unredirected_header("Authorization", f"Basic {token}")
-    try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-            return bytes(answer.read())
-    except (OSError, ValueError) as error:  # URLError, HTTPError and timeouts are OSErrors
-        reason = scrub(getattr(error, "reason", None) or error, secrets)
-        code = getattr(error, "code", None)
-    raise DataError(f"data.source: {shown} cannot be downloaded: {f'HTTP {code} ' if code else ''}{reason}")
+    return request
 
 
 def parse_table(content: bytes, shown: str, as_text: tuple[str, ...]) -> tuple[pd.DataFrame, list[str]]:

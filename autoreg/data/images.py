@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
@@ -73,7 +72,7 @@ class Images:
 def form_of(source: str, folder: Path) -> Literal["npz", "idx", "folder", ""]:
     """What kind of images a source names; empty for tables."""
     web = source.startswith(("http://", "https://"))
-    path = Path(urlsplit(source).path) if web else local(source, folder)
+    path = Path(re.split("[?#]", source)[0]) if web else local(source, folder)
     name = path.name.lower()
     if name.endswith(".npz"):
         return "npz"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autoreg.ledger.runs import RESULT, STATUS, unpack
+from autoreg.secrets import redact
 from autoreg.trial import TrialRecord
 
 PARENT = "mlflow.parentRunId"
@@ -84,7 +85,7 @@ def source_tags(folder: str) -> dict[str, str]:
     from mlflow.tracking.context.registry import resolve_tags
     from mlflow.utils.git_utils import get_git_commit
 
-    tags = {key: str(value) for key, value in resolve_tags().items()}
+    tags = {key: redact(str(value)) for key, value in resolve_tags().items()}
     commit = get_git_commit(folder) if folder else None
     if commit:
         tags["mlflow.source.git.commit"] = str(commit)

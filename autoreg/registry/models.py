@@ -6,7 +6,6 @@ imported by the functions that talk to it.
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import tempfile
@@ -232,7 +231,7 @@ def _why_not(client: Any, uri: str, error: Exception) -> str:
     known = [each.name for each in client.search_registered_models()]
     if uri.startswith("models:/") and known and name not in known:
         return f"no model is called '{name}'{did_you_mean(name, known)}"
-    return str(error).splitlines()[0][:200]
+    return redact(str(error).splitlines()[0])[:200]
 
 
 def _open(folder: Path, uri: str) -> Package:
@@ -240,6 +239,11 @@ def _open(folder: Path, uri: str) -> Package:
         if (place / "package.json").is_file():
             try:
                 return Package.load(place)
-            except (ValueError, KeyError, json.JSONDecodeError) as error:
-                raise DataError(f"model '{redact(uri)}' is damaged or of another format: {error}") from error
+            except ImportError:
+                raise  # a library is missing here
+            except Exception as error:  # whatever a library raises over a file that it cannot read
+                told = str(error).strip().splitlines() or [type(error).__name__]
+                raise DataError(
+                    f"model '{redact(uri)}' is damaged or of another format: {redact(told[0])[:300]}; register it again"
+                ) from error
     raise StudyError(f"'{redact(uri)}' is not a model of autoreg: it holds no package.json")

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import check_archive, check_network
+
 Matrix = NDArray[Any]
 
 
@@ -17,6 +19,7 @@ class Member(Protocol):
     """A fitted model over encoded rows."""
 
     kind: str
+    file: str
 
     def predict(self, X: Matrix) -> Matrix:
         """Class probabilities (n, K), or values (n,), float64, for encoded rows ``X`` (n, columns) float32."""
@@ -45,7 +48,7 @@ def two_columns(p: Matrix) -> Matrix:
 class LinearMember:
     """Scores ``X @ coef (columns, outputs) + intercept (outputs,)`` under identity, logistic or softmax link."""
 
-    kind = "linear"
+    kind, file = "linear", "linear.npz"
 
     def __init__(self, coef: Matrix, intercept: Matrix, task: str) -> None:
         self.coef = np.asarray(coef, np.float64)
@@ -61,13 +64,14 @@ class LinearMember:
 
     def save(self, folder: Path) -> dict[str, Any]:
         """See ``Member``."""
-        np.savez(folder / "linear.npz", coef=self.coef, intercept=self.intercept)
+        np.savez(folder / self.file, coef=self.coef, intercept=self.intercept)
         return {"task": self.task}
 
     @classmethod
     def load(cls, folder: Path, meta: dict[str, Any]) -> LinearMember:
         """Read what ``save`` wrote."""
-        with np.load(folder / "linear.npz", allow_pickle=False) as data:
+        check_archive(folder / cls.file, ("coef.npy", "intercept.npy"))
+        with np.load(folder / cls.file, allow_pickle=False) as data:
             return cls(data["coef"], data["intercept"], meta["task"])
 
 
@@ -77,7 +81,7 @@ class BoosterMember:
     ``levels`` is 0 for a number, else the number of levels; regression values are ``prediction * scale + shift``.
     """
 
-    kind = "booster"
+    kind, file = "booster", "booster.ubj"
 
     def __init__(
         self, booster: Any, levels: Sequence[int], task: str, scale: float = 1.0, shift: float = 0.0
@@ -94,7 +98,7 @@ class BoosterMember:
 
     def save(self, folder: Path) -> dict[str, Any]:
         """See ``Member``."""
-        self.booster.save_model(folder / "booster.ubj")
+        self.booster.save_model(folder / self.file)
         return {"levels": list(self.levels), "task": self.task, "scale": self.scale, "shift": self.shift}
 
     @classmethod
@@ -103,7 +107,7 @@ class BoosterMember:
         import xgboost
 
         booster = xgboost.Booster()
-        booster.load_model(folder / "booster.ubj")
+        booster.load_model(folder / cls.file)
         return cls(booster, meta["levels"], meta["task"], meta["scale"], meta["shift"])
 
 
@@ -129,7 +133,7 @@ def rows_at_once(model: Any) -> int:
 class NetworkMember:
     """A Keras model that gives logits; for regression, values are ``output * scale + shift``."""
 
-    kind = "network"
+    kind, file = "network", "network.keras"
 
     def __init__(self, model: Any, task: str, scale: float = 1.0, shift: float = 0.0) -> None:
         self.model, self.task, self.scale, self.shift = model, task, scale, shift
@@ -149,15 +153,16 @@ class NetworkMember:
         with warnings.catch_warnings():
             # TensorFlow's variables know no copy keyword, which NumPy 2 deprecates.
             warnings.filterwarnings("ignore", "__array__ implementation doesn't accept", DeprecationWarning)
-            self.model.save(folder / "network.keras")
+            self.model.save(folder / self.file)
         return {"task": self.task, "scale": self.scale, "shift": self.shift}
 
     @classmethod
     def load(cls, folder: Path, meta: dict[str, Any]) -> NetworkMember:
-        """Read what ``save`` wrote; safe mode refuses code inside the file."""
+        """Read what ``save`` wrote; layers from elsewhere are refused, and by safe mode code inside the file."""
         import keras
 
-        model = keras.saving.load_model(folder / "network.keras", compile=False, safe_mode=True)
+        check_network(folder / cls.file)
+        model = keras.saving.load_model(folder / cls.file, compile=False, safe_mode=True)
         return cls(model, meta["task"], meta["scale"], meta["shift"])
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import check_listed, listing
 from .encoding import Preprocessor
 from .images import block_of, pixel_names, pixels
 from .members import MEMBERS
@@ -168,17 +169,17 @@ class Package:
         about |= {"classes": list(self.classes), "columns": self.columns}
         about |= {"image": list(self.image)} if self.image else {}
         cut = {"temperature": self.temperature, "threshold": self.threshold}
-        text = json.dumps({**about, **cut, "members": listed}, indent=1)
+        text = json.dumps({**about, **cut, "members": listed, "files": listing(folder)}, indent=1)
         (folder / "package.json").write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path | str) -> Package:
-        """Read what ``save`` wrote.
+        """Read what ``save`` wrote; no code and no pickle in it is run. Older packages list no hashes.
 
         Raises
         ------
         ValueError
-            The package was written in a format this code does not know.
+            The package was written in a format this code does not know, or a file of it is not what was written.
         """
         folder = Path(folder)
         about = json.loads((folder / "package.json").read_text(encoding="utf-8"))
@@ -186,6 +187,10 @@ class Package:
             raise ValueError(
                 f"package format {about['format']} is not {FORMAT} or {IMAGES}: use the version that wrote it"
             )
+        if "files" in about:
+            needed = [f"preprocess_{int(entry['preprocess'])}.json" for entry in about["members"]]
+            needed += [f"member_{i}/{MEMBERS[e['kind']].file}" for i, e in enumerate(about["members"])]
+            check_listed(folder, about["files"], needed)
         preprocessors: dict[int, Preprocessor] = {}
         members = []
         for i, entry in enumerate(about["members"]):
