@@ -151,7 +151,8 @@ class Tuning:
         study, run_id = self.plan.study, self.ledger.run_id
         example = self.plan.table.features.iloc[self.plan.split.search[:5]].reset_index(drop=True)
         tags, note = self._tags(outcome), card({"name": study.model, "alias": alias})
-        told = Registration(study.model, alias, run_id, example, tags, note)
+        kept = study.registry.example
+        told = Registration(study.model, alias, run_id, example, tags, note, kept)
         package = outcome.shipment.package
         return patiently(lambda: register(package, told))
 

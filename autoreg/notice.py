@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import threading
 import urllib.request
 from collections.abc import Mapping
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from typing import Any
 from urllib.error import HTTPError
+
+from autoreg.secrets import redact
 
 LIMIT = 10.0
 """Seconds that whoever is told has."""
@@ -32,7 +35,7 @@ def give_notice(place: str, record: Mapping[str, Any], limit: float = LIMIT) -> 
     list of str
         A warning where it could not be delivered in time.
     """
-    text = json.dumps(record).encode()
+    text, shown = json.dumps(record).encode(), _shown(place)
     try:
         if place.startswith(("http://", "https://")):
             _post(place, text, limit)
@@ -42,10 +45,25 @@ def give_notice(place: str, record: Mapping[str, Any], limit: float = LIMIT) -> 
             return []
         done = subprocess.run(command, input=text, timeout=limit, stdout=subprocess.DEVNULL, check=False)
     except subprocess.TimeoutExpired:
-        return [f"--notify: '{place}' did not end within {limit:g} s and was stopped"]
+        return [f"--notify: '{shown}' did not end within {limit:g} s and was stopped"]
     except (OSError, ValueError, HTTPException) as error:
-        return [f"--notify: '{place}' could not be told: {error}"]
-    return [f"--notify: '{place}' ended with exit code {done.returncode}"] if done.returncode else []
+        return [f"--notify: '{shown}' could not be told: {_said(error, place)}"]
+    return [f"--notify: '{shown}' ended with exit code {done.returncode}"] if done.returncode else []
+
+
+def _shown(place: str) -> str:
+    """A place without what may be secret: the path of a hook is, and so are the arguments of a command."""
+    if place.startswith(("http://", "https://")):
+        scheme, _, rest = redact(place).partition("://")
+        host, slash, _ = re.split("[?#]", rest)[0].partition("/")
+        return f"{scheme}://{host.rpartition('@')[2]}{slash}{'...' * bool(slash)}"
+    program, blank, _ = place.strip().partition(" ")
+    return redact(program + blank + "..." * bool(blank))
+
+
+def _said(error: Exception, place: str) -> str:
+    """What went wrong; an address that is none is quoted in its error."""
+    return "it is no address" if isinstance(error, InvalidURL) else str(error).replace(place, _shown(place))
 
 
 def _post(place: str, text: bytes, limit: float) -> None:

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from autoreg.errors import StudyError, did_you_mean, near_file, toml_line
-from autoreg.spec_parts import Duration, Names, RangeSpec, Section, Shape, SpaceSpec
+from autoreg.spec_parts import Duration, Names, RangeSpec, Section, Shape, SpaceSpec, printable
 from autoreg.spec_published import PublishedSpec
 from autoreg.spec_split import SplitSpec as SplitSpec
 from autoreg.trial import Dimension, Scalar
@@ -145,16 +145,20 @@ class RegistrySpec(Section):
     """Where the winner is kept."""
 
     model: str | None = Field(
-        None, min_length=1, description="registered model name; the study's name when left out"
+        None, min_length=1, max_length=200, description="registered model name; the study's name when left out"
     )
     alias: str = Field("champion", description="alias that points at the newest winner")
+    example: bool = Field(
+        True,
+        description="keep five raw rows with the model, as the example that MLflow shows; `false` where rows are private",
+    )
 
     @field_validator("model")
     @classmethod
     def _storable(cls, name: str | None) -> str | None:
         if name is not None and re.search(r"[/:]", name):
             raise ValueError(f"a registered model's name holds no '/' or ':', found {name!r}")
-        return name
+        return name if name is None else printable(name)
 
     @field_validator("alias")
     @classmethod
@@ -242,6 +246,11 @@ class Study(Section):
     published: PublishedSpec = PublishedSpec()
     _folder: Path = PrivateAttr(default=Path("."))
     _text: str = PrivateAttr(default="")
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, name: str) -> str:
+        return printable(name)
 
     @model_validator(mode="after")
     def _named(self) -> Study:

@@ -40,6 +40,19 @@ def _tuple(value: Any) -> Any:
 Names = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
 
 
+def printable(name: str) -> str:
+    """A name that experiments, models and lines of a log can have: no control characters, no blanks at its ends.
+
+    >>> printable("churn of 2026")
+    'churn of 2026'
+    """
+    if not name.isprintable() or name != name.strip():
+        raise ValueError(
+            f"a name holds no line breaks or other invisible characters and no blanks at its ends, found {ascii(name):.80}"
+        )
+    return name
+
+
 def _shape(value: Any) -> Any:
     given = value if isinstance(value, list | tuple) else []
     whole = all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in given)

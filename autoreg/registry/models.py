@@ -44,6 +44,8 @@ class Registration:
         Tags of the version; ``autoreg.uid`` names the winner and makes registering idempotent.
     description : str
         Markdown that reads like a model card.
+    keep_example : bool
+        Whether the example's rows are stored, or only tell what the model gives.
     """
 
     model: str
@@ -52,6 +54,7 @@ class Registration:
     example: pd.DataFrame
     tags: Mapping[str, str]
     description: str
+    keep_example: bool = True
 
 
 def register(package: Package, registration: Registration) -> dict[str, Any]:
@@ -136,7 +139,7 @@ def _log(package: Package, registration: Registration) -> str:
                 python_model=str(HERE / "pyfunc_entry.py"),
                 artifacts={"package": str(place)},
                 signature=_signature(package, example),
-                input_example=example,
+                input_example=example if registration.keep_example else None,
                 pip_requirements=requirements(package),
                 metadata={"autoreg.format": IMAGES if package.image else FORMAT},
             )
