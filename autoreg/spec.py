@@ -145,7 +145,10 @@ class RegistrySpec(Section):
     """Where the winner is kept."""
 
     model: str | None = Field(
-        None, min_length=1, max_length=200, description="registered model name; the study's name when left out"
+        None,
+        min_length=1,
+        max_length=200,
+        description="registered model name; the study's name when left out",
     )
     alias: str = Field("champion", description="alias that points at the newest winner")
     example: bool = Field(

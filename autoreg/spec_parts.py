@@ -48,7 +48,7 @@ def printable(name: str) -> str:
     """
     if not name.isprintable() or name != name.strip():
         raise ValueError(
-            f"a name holds no line breaks or other invisible characters and no blanks at its ends, found {ascii(name):.80}"
+            f"a name holds no line breaks or other invisible characters and no blanks at its ends, found {name!a:.80}"
         )
     return name
 

@@ -97,3 +97,21 @@ def test_a_command_that_does_not_take_it(command, words):
 
 def test_nothing_to_tell_to():
     assert give_notice(" ", RECORD) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        ("http://u:s3cret@127.0.0.1:9/hooks/s3cret?x=s3cret", "'http://127.0.0.1:9/...'"),
+        ("http://u:a/s3cret@127.0.0.1:9/", "'http://127.0.0.1:9/...'"),
+        ("http://127.0.0.1:9", "'http://127.0.0.1:9'"),
+        ("http://127.0.0.1:9/s3cret with blanks", "'http://127.0.0.1:9/...'"),
+        ("false --token s3cret", "'false ...'"),
+        ("no-such-program s3cret", "'no-such-program ...'"),
+        ("false 's3cret", "'false ...'"),
+    ],
+)
+def test_a_warning_does_not_repeat_a_secret(place, shown):
+    (warning,) = give_notice(place, RECORD)
+    assert shown in warning
+    assert "s3cret" not in warning

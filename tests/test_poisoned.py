@@ -48,7 +48,9 @@ def booster(X, y):
     from autoreg.serving import booster_matrix
 
     matrix = booster_matrix(X, [0] * X.shape[1], label=y)
-    return BoosterMember(xgboost.train({"objective": "binary:logistic"}, matrix, 2), [0] * X.shape[1], "binary")
+    return BoosterMember(
+        xgboost.train({"objective": "binary:logistic"}, matrix, 2), [0] * X.shape[1], "binary"
+    )
 
 
 def network(X, y):

@@ -14,13 +14,17 @@ RAW = "abcXYZ019-._~!$'()*+,;=:"
 """What may stand in the user part of an address as it is."""
 plain = st.text("abcxyz019-._~", min_size=1, max_size=8)
 odd = st.text(max_size=6)
-schemes = st.sampled_from(["http", "https", "postgresql", "postgresql+psycopg", "mysql+pymysql", "mssql+pyodbc", "s3"])
+schemes = st.sampled_from(
+    ["http", "https", "postgresql", "postgresql+psycopg", "mysql+pymysql", "mssql+pyodbc", "s3"]
+)
 hosts = st.sampled_from(["h", "db.example.org", "10.0.0.1", "[::1]", "xn--bcher-kva.example"])
 names = st.sampled_from(
     ["sig", "token", "key", "password", "pwd", "sslpassword", "api_key", "api-key", "apikey", "access_token", "X-Amz-Signature",
      "X-Amz-Security-Token", "AccountKey", "auth", "jwt", "client_secret", "subscription-key", "PASSWORD", "Sig", "se%63ret"]
 )  # fmt: skip
-others = st.sampled_from(["year", "sslmode", "sort", "page", "monkey", "sv", "assignment", "author", "design"])
+others = st.sampled_from(
+    ["year", "sslmode", "sort", "page", "monkey", "sv", "assignment", "author", "design"]
+)
 ends = st.sampled_from(["", " failed", " (see below)", "\n", '"', "' is away", '", "n": 1}', "; try again"])
 
 
@@ -36,7 +40,15 @@ def everything(text):
     return text + unquote(text)
 
 
-@given(schemes, st.text("abcXYZ01-._~!$*+'", max_size=6), secrets(RAW), hosts, st.sampled_from(["", ":5432"]), plain, ends)
+@given(
+    schemes,
+    st.text("abcXYZ01-._~!$*+'", max_size=6),
+    secrets(RAW),
+    hosts,
+    st.sampled_from(["", ":5432"]),
+    plain,
+    ends,
+)
 @example("https", "o'neil", f"it's-{MARK}", "h", "", "x", "")
 def test_a_password_is_hidden_and_the_rest_stays(scheme, user, password, host, port, path, end):
     user = user.rstrip("'")
@@ -51,7 +63,9 @@ def test_a_token_in_the_place_of_a_user_is_hidden(scheme, token, behind, host, p
 
 @given(schemes, hosts, plain, st.lists(st.tuples(others, plain), max_size=3), names, secrets(RAW + "@/?"),
        st.lists(st.tuples(others, plain), max_size=3), ends)  # fmt: skip
-def test_a_secret_in_a_query_is_hidden_and_the_rest_stays(scheme, host, path, before, name, secret, after, end):
+def test_a_secret_in_a_query_is_hidden_and_the_rest_stays(
+    scheme, host, path, before, name, secret, after, end
+):
     def address(value):
         told = [*(f"{k}={v}" for k, v in before), f"{name}={value}", *(f"{k}={v}" for k, v in after)]
         return f"{scheme}://{host}/{path}?{'&'.join(told)}{end}"

@@ -142,3 +142,38 @@ def test_whatever_a_file_holds_the_error_is_ours(text):
         return
     with pytest.raises(StudyError):
         parse_study(raw)
+
+
+ODD_NAMES = ["a\nb", "a\x00b", "a\x1b[31mb", " a", "a ", "a\u202eb", "a\ud800", "", "x" * 300]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.parametrize("key", ["name", "registry.model"])
+def test_names_that_no_log_or_store_can_show_are_refused(key, name):
+    raw = {"name": "x", "data": {"source": "a", "target": "b"}, "registry": {}}
+    (raw if key == "name" else raw["registry"])[key.rpartition(".")[2]] = name
+    with pytest.raises(StudyError) as error:
+        parse_study(raw)
+    assert str(error.value).startswith(f"study: {key}: ")
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "name", ["..", ".", "a.b", "größe 大 😀", "a'b\"c", "<b>x", "=1+2", "%s${HOME}`id`", "x" * 200]
+)
+def test_other_names_are_only_names(name):
+    assert parse_study({"name": name, "data": {"source": "a", "target": "b"}}).model == name
+
+
+def test_names_with_a_slash_need_a_model_of_their_own():
+    raw = {"name": "../a/b:c", "data": {"source": "a", "target": "b"}}
+    with pytest.raises(StudyError, match=r"set registry\.model"):
+        parse_study(raw)
+    assert parse_study({**raw, "registry": {"model": "m"}}).name == "../a/b:c"
+
+
+@pytest.mark.parametrize(
+    "source", ["/etc/hostname", "../t.csv", "file:///tmp/t.csv", "~/t.csv", "https://h/t.csv"]
+)
+def test_a_source_may_lie_anywhere(source):
+    assert parse_study({"name": "x", "data": {"source": source, "target": "y"}}).data.source == source

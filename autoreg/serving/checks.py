@@ -10,8 +10,20 @@ from pathlib import Path
 from typing import Any
 
 LAYERS = frozenset(
-    "Activation Add BatchNormalization Concatenate Dense Dropout Flatten InputLayer LayerNormalization Normalization ReLU "
-    "Reshape".split()
+    [
+        "Activation",
+        "Add",
+        "BatchNormalization",
+        "Concatenate",
+        "Dense",
+        "Dropout",
+        "Flatten",
+        "InputLayer",
+        "LayerNormalization",
+        "Normalization",
+        "ReLU",
+        "Reshape",
+    ]
 ) | {
     f"{name}{sides}D"
     for name in ("Conv", "MaxPooling", "AveragePooling", "GlobalAveragePooling", "SpatialDropout")
@@ -75,7 +87,9 @@ def check_archive(path: Path, names: Collection[str]) -> None:
         raise ValueError(f"'{path.name}' should hold {', '.join(sorted(names))} alone, found {shown}")
     unpacked = sum(entry.file_size for entry in inside)
     if unpacked > path.stat().st_size or any(entry.compress_type != zipfile.ZIP_STORED for entry in inside):
-        raise ValueError(f"'{path.name}' would unpack to {unpacked} bytes; what autoreg writes is not compressed")
+        raise ValueError(
+            f"'{path.name}' would unpack to {unpacked} bytes; what autoreg writes is not compressed"
+        )
 
 
 def check_network(path: Path) -> None:
