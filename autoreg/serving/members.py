@@ -19,7 +19,6 @@ class Member(Protocol):
     """A fitted model over encoded rows."""
 
     kind: str
-    file: str
 
     def predict(self, X: Matrix) -> Matrix:
         """Class probabilities (n, K), or values (n,), float64, for encoded rows ``X`` (n, columns) float32."""
