@@ -76,7 +76,7 @@ def register(package: Package, registration: Registration) -> dict[str, Any]:
     with reaching(str(client.tracking_uri)):
         found = _existing(client, registration)
         if found is None:
-            found = _create_version(client, registration, _log(package, registration))
+            found = _create_version(client, registration, _log(client, package, registration))
         give_alias(client, registration.model, found, registration.alias)
     return {
         "name": registration.model,
@@ -117,7 +117,7 @@ def _create_version(client: Any, registration: Registration, model_id: str) -> s
     return str(created.version)
 
 
-def _log(package: Package, registration: Registration) -> str:
+def _log(client: Any, package: Package, registration: Registration) -> str:
     """Log the package as a pyfunc model from code; returns the id of the logged model."""
     example = _example(package, registration.example)
     with tempfile.TemporaryDirectory() as folder:
@@ -131,9 +131,15 @@ def _log(package: Package, registration: Registration) -> str:
             import mlflow.pyfunc
             from mlflow.models.model import Model
 
+            # MLflow itself would put it into the default experiment, which others may read.
+            run = client.get_run(registration.run_id)
+            made = client.create_logged_model(
+                run.info.experiment_id, "model", registration.run_id, params=run.data.params
+            )
             info = Model.log(
                 artifact_path=None,
                 name="model",
+                model_id=made.model_id,
                 flavor=mlflow.pyfunc,
                 run_id=registration.run_id,
                 python_model=str(HERE / "pyfunc_entry.py"),
