@@ -6,7 +6,10 @@ import base64
 import csv
 import gzip
 import io
+import os
 import re
+import select
+import stat
 import urllib.request
 import warnings
 import zlib
@@ -20,20 +23,70 @@ from autoreg.errors import DataError, did_you_mean
 from autoreg.secrets import expand, scrub
 
 SECONDS = 60.0
+PIPE_SECONDS = 60.0
+"""How long a pipe may say nothing: nobody may ever write into it."""
 DELIMITERS = ",;\t|"
 
 
-def read_file(source: str, folder: Path) -> bytes:
-    """The bytes of a file, relative to ``folder``."""
-    path = folder / Path(source.removeprefix("file://")).expanduser()
+def local(source: str, folder: Path) -> Path:
+    """Path of a source, relative to ``folder``.
+
+    Raises
+    ------
+    DataError
+        No path at all, or the home folder of somebody who has none.
+    """
+    if "\0" in source:
+        raise DataError("data.source: a path cannot hold the character NUL; remove it")
     try:
-        return path.read_bytes()
+        return folder / Path(source.removeprefix("file://")).expanduser()
+    except RuntimeError:
+        raise DataError(
+            f"data.source: '{source:.200}' starts in a home folder that is not known; give the whole path"
+        ) from None
+
+
+def read_file(source: str, folder: Path) -> bytes:
+    """The bytes of a file or a pipe, relative to ``folder``.
+
+    Raises
+    ------
+    DataError
+        Missing or unreadable; a device or a socket, which may never end; a pipe that says nothing for a minute.
+    """
+    path = local(source, folder)
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode):
+            return path.read_bytes()
+        if stat.S_ISFIFO(mode):
+            return _from_pipe(path)
     except FileNotFoundError:
         near = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
         hint = did_you_mean(path.name, near).partition(" (known")[0]
         raise DataError(f"data.source: file '{path}' does not exist{hint}") from None
     except OSError as error:
-        raise DataError(f"data.source: file '{path}' cannot be read: {error.strerror}") from None
+        raise DataError(f"data.source: file '{path!s:.200}' cannot be read: {error.strerror}") from None
+    raise DataError(f"data.source: file '{path}' is a device or a socket; expected a file of rows")
+
+
+def _from_pipe(path: Path) -> bytes:
+    """Everything that is written into a pipe until its writers close it."""
+    content = bytearray()
+    pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # or opening waits for a writer
+    try:
+        waiting = select.poll()
+        waiting.register(pipe, select.POLLIN)
+        while waiting.poll(PIPE_SECONDS * 1000):
+            part = os.read(pipe, 1 << 20)
+            if not part:
+                return bytes(content)
+            content += part
+    finally:
+        os.close(pipe)
+    raise DataError(
+        f"data.source: no data came through the pipe '{path}' for {PIPE_SECONDS:g} s; write into it, or give a file"
+    )
 
 
 def download(source: str, shown: str) -> bytes:
@@ -89,8 +142,11 @@ def parse_table(content: bytes, shown: str, as_text: tuple[str, ...]) -> tuple[p
 
 
 def _parquet(content: bytes, shown: str) -> pd.DataFrame:
+    from pyarrow.parquet import read_schema
+
     try:
-        frame = pd.read_parquet(io.BytesIO(content))
+        check_names(read_schema(io.BytesIO(content)).names)
+        frame = pd.read_parquet(io.BytesIO(content), page_checksum_verification=True)
     except (OSError, ValueError, NotImplementedError) as error:  # pyarrow's errors derive from these
         raise DataError(f"data.source: {shown} is a damaged Parquet file: {scrub(error, ())}") from None
     return (
@@ -108,7 +164,7 @@ def _csv(content: bytes, shown: str, as_text: tuple[str, ...]) -> tuple[pd.DataF
     start = start if "\n" in start else start.replace("\r", "\n")
     delimiter, header = _header(start, shown)
     comma = delimiter == ";" and re.search(r"(^|;)-?\d+,\d+(;|$)", start[:100_000], re.MULTILINE) is not None
-    check_names(header)
+    check_names([name for name in header if name])  # pandas counts the others
     try:
         with warnings.catch_warnings():
             # Rows longer than the header would lose their ends behind a mere warning.
@@ -151,6 +207,9 @@ def _header(text: str, shown: str) -> tuple[str, list[str]]:
 
 
 def _decode(content: bytes, shown: str) -> str:
+    if (place := content.find(b"\0")) >= 0:  # what a crash leaves of a file that was being written
+        line = content[:place].count(b"\n") + 1
+        raise DataError(f"data.source: {shown} is damaged: line {line} holds a NUL byte; get the whole file")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -168,7 +227,7 @@ def check_names(names: list[str]) -> None:
     """
     seen: set[str] = set()
     for name in names:
-        if name in seen and name:
+        if name in seen:
             raise DataError(f"data.source: column '{name}' occurs twice; rename one of them")
         seen.add(name)
 

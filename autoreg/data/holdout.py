@@ -164,7 +164,8 @@ def _first_salt(values: Hashes, counts: Array, spec: SplitSpec, mode: str) -> in
     if best < 0:
         what = {"group": "groups", "id": "ids"}.get(mode, "different rows")
         raise DataError(
-            f"split: {len(values)} {what} cannot fill a holdout and split.folds = {spec.folds}, or all rows of a class "
-            f"share one; give more {what}, or lower split.folds"
+            f"split: {len(values)} {what} cannot fill a holdout and split.folds = {spec.folds} with two of every class "
+            f"left for the search, or all rows of a class share one; give more {what} of the rarest class, join rare "
+            "classes, or lower split.folds or split.holdout"
         )
     return best

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import os
 import re
 import zipfile
 import zlib
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from autoreg.data.files import download
+from autoreg.data.files import download, local
 from autoreg.errors import DataError
 from autoreg.secrets import redact
 from autoreg.serving import pixel_names
@@ -78,12 +79,7 @@ def form_of(source: str, folder: Path) -> Literal["npz", "idx", "folder", ""]:
         return "npz"
     if re.search(r"(^|[-_.])idx[1-9]([-_.]ubyte)?(\.gz)?$", name):
         return "idx"
-    return "folder" if not web and path.is_dir() else ""
-
-
-def local(source: str, folder: Path) -> Path:
-    """Path of a source, relative to ``folder``."""
-    return folder / Path(source.removeprefix("file://")).expanduser()
+    return "folder" if not web and os.path.isdir(path) else ""  # False for names that no file can have
 
 
 def read_images(source: str, folder: Path, shape: Shape | None, labelled: bool = True) -> Images:

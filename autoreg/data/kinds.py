@@ -19,6 +19,8 @@ TEXT_LEVELS = 60
 TEXT_SHARE = 0.5
 IDENTIFIER_ROWS = 50
 EXACT = 2**53
+DIGITS = 300
+"""Longer whole numbers are beyond a double, and far longer ones are none that Python converts."""
 Array = NDArray[Any]
 Judged = tuple[Kind, Any, str]
 
@@ -87,7 +89,7 @@ class _Notes:
 
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return f"column{'s' * (len(names) > 1)} {', '.join(map(repr, names[:20]))}{more}"
+    return f"column{'s' * (len(names) > 1)} {', '.join(f'{name!r:.100}' for name in names[:20])}{more}"
 
 
 EMPTY = "left out, no value is present"
@@ -149,12 +151,39 @@ def judge(column: Any, notes: _Notes) -> Judged:
         return "date", as_moments(day), _reason(day)
     try:
         codes, words = texts(column)
-    except TypeError:
-        found = next(type(v).__name__ for v in column if getattr(v, "__hash__", None) is None)
+    except (TypeError, NotImplementedError):  # the second of Arrow's lists
         raise DataError(
-            f"data.source: column '{name}' holds values of type {found}; make it plain or name it in data.drop"
+            f"data.source: column '{name}' holds values of type {nested(column)}; make it plain or name it in data.drop"
         ) from None
+    if odd := unspeakable(words):
+        raise DataError(f"data.source: column '{name}' holds text that is no Unicode, {odd}; repair it")
     return _judge_words(name, codes, words, isinstance(column.dtype, pd.CategoricalDtype), notes)
+
+
+def unspeakable(words: list[str | None]) -> str:
+    """The first word that cannot be written as UTF-8, spelled so that it can; empty where all can."""
+    if not _written("".join(filter(None, words))):
+        return next((ascii(word)[:80] for word in words if word and not _written(word)), "")
+    return ""
+
+
+def _written(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def nested(column: Any) -> str:
+    """The type of the first value that holds other values; empty where every value is one thing."""
+    plain = isinstance(column.dtype, pd.StringDtype) or getattr(column.dtype, "kind", "O") != "O"
+    for value in () if plain else column:
+        try:
+            hash(value)
+        except TypeError:
+            return type(value).__name__
+    return ""
 
 
 def _judge_words(name: str, codes: Array, words: list[str | None], declared: bool, notes: _Notes) -> Judged:
@@ -183,7 +212,7 @@ def _judge_words(name: str, codes: Array, words: list[str | None], declared: boo
             return kind, row_words, ""
         values = np.array([np.nan if w is None else spelled(w, kind) for w in words], np.float64)[codes]
         values[~np.isfinite(values)] = np.nan
-        if any(word.isdigit() and int(word) > EXACT for word in counts):
+        if any(word.isdigit() and (len(word) > DIGITS or int(word) > EXACT) for word in counts):
             notes.add(INEXACT, name)
         return kind, values if kind == "numeric" else as_moments(values), _reason(values)
     if any("," in w and NUMBER.fullmatch(w.replace(",", "")) for w in list(counts)[:50]):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from autoreg.data.files import check_names
 from autoreg.data.hashing import fingerprint, row_hashes
-from autoreg.data.kinds import as_moments, clean_features
+from autoreg.data.kinds import as_moments, clean_features, nested, unspeakable
 from autoreg.data.leaks import find_leaks
 from autoreg.data.pixels import image_fingerprint, pixel_features, pixel_leaks
 from autoreg.data.sources import read_source
@@ -24,6 +24,8 @@ from autoreg.spec import DataSpec
 from autoreg.trial import Floats, Table
 
 FEWEST_ROWS = 10
+MOST_WEIGHT = 1e100
+"""Squares of larger weights, and sums of them, are beyond a double; those below its reciprocal vanish."""
 ROLES = ("target", "id", "group", "time", "weight")
 Array = NDArray[Any]
 
@@ -58,6 +60,7 @@ def load_table(spec: DataSpec, name: str, folder: Path, frame: pd.DataFrame | No
         frame = _in_order(_with_names(frame), notes) if unordered else frame
     frame = _with_names(frame)
     _check_columns(spec, list(frame.columns))
+    _check_values(spec, frame)
     rows = _labelled(frame[spec.target], spec, notes)
     frame = frame.iloc[rows].reset_index(drop=True)
     target, task, classes = read_target(frame[spec.target], spec.task, notes)
@@ -115,7 +118,9 @@ def _with_names(frame: pd.DataFrame) -> pd.DataFrame:
         raise DataError("data.source: the table has column names of several levels; join them to one")
     names = [str(name) for name in frame.columns]
     check_names(names)
-    return frame.set_axis(names, axis=1)
+    frame = frame.set_axis(names, axis=1)
+    other = {n: d.newbyteorder("=") for n, d in frame.dtypes.items() if not getattr(d, "isnative", True)}
+    return frame.astype(other) if other else frame  # pandas takes no rows of numbers in the other byte order
 
 
 def _in_order(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
@@ -144,6 +149,21 @@ def _check_columns(spec: DataSpec, columns: list[str]) -> None:
             )
 
 
+def _check_values(spec: DataSpec, frame: pd.DataFrame) -> None:
+    """Refuse columns with a part of their own whose values are no single things that can be told apart."""
+    for role in ROLES:
+        name = getattr(spec, role)
+        if name is None:
+            continue
+        column = frame[name]
+        if getattr(column.dtype, "kind", "O") == "c":
+            raise DataError(f"data.{role}: column '{name}' holds complex numbers; name another column")
+        if found := nested(column):
+            raise DataError(
+                f"data.{role}: column '{name}' holds values of type {found}; make them numbers or text"
+            )
+
+
 def _near(name: str, columns: list[str]) -> str:
     """The nearest column name, whatever its case, or the first ones."""
     same = [c for c in columns if c.lower() == name.lower()]
@@ -156,6 +176,10 @@ def _labelled(target: Any, spec: DataSpec, notes: list[str]) -> Array:
     if not len(target):
         raise DataError("data.source: the table has column names and no rows; at least 10 rows are needed")
     codes, words = texts(target)
+    if odd := unspeakable(words):
+        raise DataError(
+            f"data.target: column '{spec.target}' holds text that is no Unicode, {odd}; repair it"
+        )
     missing = np.array([word is None for word in words])[codes]
     if missing.all():
         raise DataError(f"data.target: column '{spec.target}' is missing in every row; name another column")
@@ -181,6 +205,11 @@ def _weights(column: Any) -> Floats:
         raise DataError(f"{name} has negative values such as {values.min():g}; weights are 0 or more")
     if not (values > 0).any():
         raise DataError(f"{name} is 0 in every row; give weights above 0 or leave data.weight out")
+    if not 1 / MOST_WEIGHT <= (largest := values.max()) <= MOST_WEIGHT:
+        raise DataError(
+            f"{name} reaches {largest:g}, expected between {1 / MOST_WEIGHT:g} and {MOST_WEIGHT:g}; "
+            "weights only count against each other: divide all by the largest"
+        )
     return values
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autoreg.errors import DataError
-from autoreg.serving import parse, spelled, text_of
+from autoreg.serving import NUMBER, parse, spelled, text_of
 from autoreg.trial import Scalar, Task
 
 MOST_CODES = 20
@@ -20,6 +20,10 @@ ROWS_PER_CODE = 10
 FEWEST_OF_CLASS = 2
 RARE = 10
 FEW = 5
+LARGEST = 1e18
+"""Squares of larger errors are beyond single precision, in which losses of rows are kept."""
+NARROW = 1e-5
+"""Predictions have seven digits, so a target needs a spread of at least this share of its size."""
 Array = NDArray[Any]
 Target = tuple[Array, Task, tuple[Scalar, ...]]
 
@@ -89,7 +93,7 @@ def _labels(column: Any) -> tuple[list[Scalar], Array]:
 
 
 def _number(text: str) -> int | float:
-    return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+    return int(text) if re.fullmatch(r"[+-]?\d{1,300}", text) else float(text)
 
 
 def _detect(column: Any, labels: list[Scalar], n: int, notes: list[str]) -> str:
@@ -115,8 +119,18 @@ def _detect(column: Any, labels: list[Scalar], n: int, notes: list[str]) -> str:
     return "regression"
 
 
+def _told(label: Scalar) -> str:
+    """A label in quotes, cut where it is long."""
+    return f"{label!r:.60}"
+
+
+def _first(told: list[str]) -> str:
+    more = f" and {len(told) - 20} more" if len(told) > 20 else ""
+    return ", ".join(told[:20]) + more
+
+
 def _or_number(labels: list[Scalar], found: list[float | None]) -> str:
-    shown = ", ".join(map(repr, labels[:FEW])) + (", ..." if len(labels) > FEW else "")
+    shown = ", ".join(map(_told, labels[:FEW])) + (", ..." if len(labels) > FEW else "")
     other = '; set data.task = "regression" to predict the number itself' if None not in found else ""
     return f" ({shown}){other}"
 
@@ -131,6 +145,21 @@ def _values(column: Any) -> Array:
         raise DataError(
             f"data.target: column '{column.name}' is {values[0]:g} in every row; there is nothing to predict"
         )
+    low, high = float(values.min()), float(values.max())
+    size, spread = max(-low, high), high - low
+    name = f"data.target: column '{column.name}'"
+    if size > LARGEST:
+        raise DataError(
+            f"{name} goes from {low:g} to {high:g}, expected at most {LARGEST:g} in size; divide it or take its logarithm"
+        )
+    if spread < 1 / LARGEST:
+        raise DataError(
+            f"{name} has values that differ by at most {spread:g}, expected {1 / LARGEST:g} or more; multiply it"
+        )
+    if spread < NARROW * size:
+        raise DataError(
+            f"{name} has values within {spread:g} of {low:.12g}, too close together for seven digits; subtract {low:.12g}"
+        )
     return values
 
 
@@ -141,27 +170,31 @@ def _classes(
     k, counts = len(labels), np.bincount(codes, minlength=len(labels))
     if k < 2:
         raise DataError(
-            f"data.target: column '{name}' is {labels[0]!r} in every row; two or more classes are needed"
+            f"data.target: column '{name}' is {_told(labels[0])} in every row; two or more classes are needed"
         )
     if task == "binary" and k > 2:
-        shown = ", ".join(map(repr, labels[:FEW]))
+        shown = ", ".join(map(_told, labels[:FEW]))
         raise DataError(
             f'data.task = "binary" expects 2 classes, column \'{name}\' has {k} ({shown}, ...); use "multiclass"'
         )
     single = [label for label, count in zip(labels, counts, strict=True) if count < FEWEST_OF_CLASS]
     if len(single) > k / 2:
+        if all(isinstance(label, str) and NUMBER.fullmatch(label.replace(",", "")) for label in labels):
+            raise DataError(
+                f"data.target: column '{name}' looks like numbers with commas, such as {_told(labels[0])}; write 1234.5"
+            )
         raise DataError(
             f"data.target: column '{name}' has {k} different values in {len(codes)} rows, too many for classes; "
             'name another column, or set data.task = "regression" for a number'
         )
     if single and not (stated and k > 2):
         raise DataError(
-            f"data.target: class {single[0]!r} of column '{name}' has 1 row, at least {FEWEST_OF_CLASS} are needed; "
+            f"data.target: class {_told(single[0])} of column '{name}' has 1 row, at least {FEWEST_OF_CLASS} are needed; "
             "add rows of it, join it to another class or remove it"
         )
-    rare = [f"{label!r} ({count})" for label, count in zip(labels, counts, strict=True) if count < RARE]
+    rare = [f"{_told(label)} ({count})" for label, count in zip(labels, counts, strict=True) if count < RARE]
     if rare:
-        notes.append(f"target '{name}': classes with few rows: {', '.join(rare)}; some folds will lack them")
+        notes.append(f"target '{name}': classes with few rows: {_first(rare)}; some folds will lack them")
     if task == "multiclass" and k == 2:
         notes.append(f"target '{name}': two classes are a binary task")
     return codes, "binary" if k == 2 else "multiclass", tuple(labels)

@@ -72,6 +72,7 @@ def read_frame(estimator: Any, X: Any, fit: bool) -> pd.DataFrame:
     array = validate_data(estimator, X, reset=fit, **checks)
     if issparse(array):
         array = _dense(array)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)  # pandas knows no other byte order
     frame = pd.DataFrame(array, columns=_names(estimator, array.shape[1]))
     return frame.infer_objects() if array.dtype.kind == "O" else frame
 

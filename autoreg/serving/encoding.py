@@ -64,6 +64,8 @@ def parse(column: pd.Series, kind: str, void: Sequence[str] = ()) -> Matrix:
         column = column.dt.tz_convert(None) if getattr(column.dtype, "tz", None) else column
         moments = column.to_numpy("datetime64[us]")
         return np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / 86_400e6)
+    if kind == "numeric" and getattr(column.dtype, "kind", "O") == "m":
+        return np.asarray(column.dt.total_seconds(), np.float64)
     codes, words = texts(column)
     values = [np.nan if word is None or word in void else spelled(word, kind) for word in words]
     if None in values:
