@@ -202,7 +202,7 @@ def groups_of_one(t):
     return numbers(t), t["y"], {"groups": [1] * len(t)}
 
 
-@passed("binary", refused="holds values of type")
+@passed("binary", refused="groups: values of type set")
 def groups_of_sets(t):
     groups = pd.Series([frozenset({i % 9}) for i in range(len(t))])
     return numbers(t), t["y"], {"groups": groups.map(set)}

@@ -130,10 +130,19 @@ def a_leaking_column(t):
     return t.assign(z=codes + 0.01 * RNG(0).random(len(t)))
 
 
-@column()
+def wide(t, columns):
+    x = pd.DataFrame(RNG(1).normal(size=(20, columns)).round(3), columns=[f"x{i}" for i in range(columns)])
+    return x.assign(y=t.sort_values("y")["y"].to_numpy()[::3])
+
+
+@column(*TWO)
 def more_columns_than_rows(t):
-    wide = pd.DataFrame(RNG(1).normal(size=(20, 2000)).round(3), columns=[f"x{i}" for i in range(2000)])
-    return wide.assign(y=t.sort_values("y")["y"].to_numpy()[::3])
+    return wide(t, 2000)
+
+
+@column("multiclass")
+def more_columns_than_rows_and_classes(t):
+    return wide(t, 200)
 
 
 @column("binary", "multiclass")

@@ -119,7 +119,8 @@ def _with_names(frame: pd.DataFrame) -> pd.DataFrame:
     names = [str(name) for name in frame.columns]
     check_names(names)
     frame = frame.set_axis(names, axis=1)
-    other = {n: d.newbyteorder("=") for n, d in frame.dtypes.items() if not getattr(d, "isnative", True)}
+    numpy_types = [(n, d) for n, d in frame.dtypes.items() if isinstance(d, np.dtype)]
+    other = {name: dtype.newbyteorder("=") for name, dtype in numpy_types if not dtype.isnative}
     return frame.astype(other) if other else frame  # pandas takes no rows of numbers in the other byte order
 
 

@@ -18,6 +18,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from autoreg.data.kinds import nested
 from autoreg.data.load import FEWEST_ROWS
 from autoreg.serving import text_of
 
@@ -219,6 +220,8 @@ def _groups(groups: Any, frame: pd.DataFrame) -> Array:
     check_consistent_length(frame, found)
     if pd.isna(found).any():
         raise ValueError(f"groups: {int(pd.isna(found).sum())} values are missing; every row needs a group")
+    if held := nested(pd.Series(found)):
+        raise ValueError(f"groups: values of type {held} cannot be told apart; make them numbers or text")
     return np.asarray(found)
 
 
