@@ -36,6 +36,8 @@ class Case:
         Part of the one line that refuses the table; empty where it works.
     note : str
         Part of what is said about a table that works.
+    first : bool
+        Whether its task is the first of those that the table is spoiled for.
     rows : callable or None
         Where the rows to predict cannot be read from the source again.
     """
@@ -47,6 +49,7 @@ class Case:
     refused: str = ""
     note: str = ""
     fast: bool = False
+    first: bool = True
     draws: bool = False
     rows: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     options: dict[str, Any] = field(default_factory=dict)
@@ -81,7 +84,8 @@ def _case(way: str, wrap: Callable[..., Any], tasks: tuple[str, ...], words: dic
                 for k, v in known.items()
             }
             # Of a case of several tasks one is enough for every run of the tests.
-            told["fast"] = bool(known.get("fast")) and task == (tasks or EVERY)[0]
+            told["first"] = task == (tasks or EVERY)[0]
+            told["fast"] = bool(known.get("fast")) and told["first"]
             name = f"{build.__name__}-{task}"
             assert name not in CASES, f"two cases are named {name}"
             CASES[name] = Case(name, task, wrap(build), way, options=words, **told)
