@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from bad_tables import Case, good, study
 
-HUNG_AFTER = 300
+HUNG_AFTER = 900
 PIPE_SECONDS = 2.0
 MOST_LINES, MOST_LETTERS = 40, 1200
 # Python shows none of these to users.
