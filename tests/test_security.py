@@ -28,7 +28,7 @@ import pytest
 from fault_servers import Server
 from secret_tools import pieces, runs, spellings
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.full  # a dozen commands, each with all libraries
 
 SECRETS = {
     name: f"{name}-s3cr7/Zq+9"
@@ -303,6 +303,9 @@ def test_a_study_without_an_example_keeps_no_row(work, tmp_path):
     assert any(model.rglob("package.json"))
     for path in model.rglob("*"):
         assert "example" not in path.name
-        assert not path.is_file() or b"quagga" not in path.read_bytes()
+        if path.is_file() and not path.name.startswith(
+            "preprocess_"
+        ):  # words of texts are what it predicts from
+            assert b"quagga" not in path.read_bytes(), path.name
     again = work.run("tune", tmp_path / "private.toml", "--json", "-")
     assert json.loads(again)["status"] == "skipped"
