@@ -9,7 +9,6 @@ from bad_runs import at_home, run
 from bad_tables import every_case
 
 CASES = every_case()
-LONG = ("more_columns_than_rows-binary", "ten_thousand_levels-binary")
 FEW = (
     "column_of_inf-binary", "huge_numbers-regression", "tiny_numbers-multiclass", "a_copy_of_the_target-regression",
     "the_largest_double-regression", "names_of_encoded_columns-binary", "brackets_in_column_names-regression",
@@ -35,8 +34,7 @@ def marked(backend):
     cases = []
     for name, case in CASES.items():
         quick = backend == "sklearn" and (case.fast or not case.works)  # a refusal takes no time
-        slow = (backend == "sklearn" and case.first and name not in LONG) or name in FEW
-        marks = () if quick else pytest.mark.slow if slow else pytest.mark.full
+        marks = () if quick else pytest.mark.slow if name in FEW else pytest.mark.full
         cases.append(pytest.param(name, id=name, marks=marks))
     return cases
 
