@@ -9,6 +9,7 @@ The way of one trial is a straight line::
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,21 +30,17 @@ __all__ = [
 ]
 
 
+_HOMES = {
+    "AutoRegClassifier": "estimator",
+    "AutoRegRegressor": "estimator",
+    "TuneResult": "tuner",
+    "make_metric": "custom_metrics",
+    "register_metric": "metrics",
+    "tune": "tuner",
+}
+
+
 def __getattr__(name: str) -> Any:
-    if name in ("tune", "TuneResult"):
-        from autoreg import tuner
-
-        return getattr(tuner, name)
-    if name in ("AutoRegClassifier", "AutoRegRegressor"):
-        from autoreg import estimator
-
-        return getattr(estimator, name)
-    if name == "make_metric":
-        from autoreg import custom_metrics
-
-        return custom_metrics.make_metric
-    if name == "register_metric":
-        from autoreg import metrics
-
-        return metrics.register_metric
+    if name in _HOMES:
+        return getattr(import_module(f"autoreg.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'autoreg' has no attribute {name!r}")
