@@ -53,6 +53,7 @@ def study_header(planned: StudyPlan, fresh: bool, tags: Mapping[str, str] = NO_T
         fresh,
         str(study.folder),
         tags,
+        not study.registry.predictions,
     )
 
 

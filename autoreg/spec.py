@@ -155,6 +155,10 @@ class RegistrySpec(Section):
         True,
         description="keep five raw rows with the model, as the example that MLflow shows; `false` where rows are private",
     )
+    predictions: bool = Field(
+        True,
+        description="keep every trial's out-of-fold predictions with its run; `false`: on this machine alone, until the study ends",
+    )
 
     @field_validator("model")
     @classmethod

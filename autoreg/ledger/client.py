@@ -15,6 +15,8 @@ from autoreg.secrets import redact
 from autoreg.trial import TrialRecord
 
 PARENT = "mlflow.parentRunId"
+WITHHELD = "autoreg.predictions"
+"""Tag of a trial whose predictions stayed on the machine that ran it."""
 PAGE = 1000
 
 
@@ -48,6 +50,11 @@ def records_by_number(runs: Sequence[Any]) -> dict[int, TrialRecord]:
         if record is not None:
             records.setdefault(record.number, record)
     return records
+
+
+def without_predictions(runs: Sequence[Any]) -> set[str]:
+    """Ids of the runs whose trial's predictions stayed on the machine that ran it."""
+    return {str(run.info.run_id) for run in runs if WITHHELD in run.data.tags}
 
 
 def leftovers(runs: Sequence[Any]) -> list[tuple[Any, str]]:

@@ -38,6 +38,8 @@ class StudyHeader:
         Set on the parent run beside its own.
     folder : str
         Folder of the study file; where it is in a git repository, its commit is noted.
+    private : bool
+        Keep the trials' predictions on this machine, not in the store, and only until the study ends.
     """
 
     name: str
@@ -51,6 +53,7 @@ class StudyHeader:
     fresh: bool = False
     folder: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    private: bool = False
 
 
 @dataclass

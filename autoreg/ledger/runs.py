@@ -103,15 +103,26 @@ def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-def saved_arrays(record: TrialRecord, header: StudyHeader) -> bytes:
-    """A trial's kept predictions and its curves as the content of an npz file, without pickle."""
+def saved_arrays(record: TrialRecord, header: StudyHeader, whole: bool = False) -> bytes:
+    """A trial's kept predictions and its curves as the content of an npz file, without pickle.
+
+    Of a private study the predictions are left out, unless the ``whole`` is asked for, which stays on this machine.
+    """
     r = record.result
     arrays: dict[str, Any] = {name: np.asarray(curve) for name, curve in r.curves.items()}
-    if r.predictions is not None:
+    if r.predictions is not None and (whole or not header.private):
         arrays["predictions"] = r.predictions[header.kept]
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     return content.getvalue()
+
+
+def withheld(record: TrialRecord, arrays: bytes) -> bool:
+    """Whether a trial's artifact lacks the predictions that the trial made."""
+    if record.result.state is not State.COMPLETE:
+        return False
+    with np.load(io.BytesIO(arrays), allow_pickle=False) as data:
+        return "predictions" not in data
 
 
 def load_curves(path: Path | BinaryIO) -> dict[str, NDArray[Any]]:

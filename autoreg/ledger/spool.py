@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from autoreg.errors import TrackingUnavailable
+from autoreg.ledger.private import PrivateArrays
 from autoreg.ledger.runs import pack, unpack
 from autoreg.secrets import redact
 from autoreg.tracking import canonical
@@ -93,11 +94,17 @@ class Spool:
         Address of the store; its password may change and is neither kept nor hashed.
     digest, run_id : str
         The study and its parent run.
+
+    Attributes
+    ----------
+    private : PrivateArrays
+        Beside it, what is never to be in the store.
     """
 
     def __init__(self, store: str, digest: str, run_id: str) -> None:
         key = hashlib.sha256(f"{redact(canonical(store))}\n{digest}\n{run_id}".encode()).hexdigest()[:32]
         self.path = state_folder() / f"{key}.jsonl"
+        self.private = PrivateArrays(self.path.with_suffix(".predictions"))
         self.run_id = run_id
         self.places: dict[int, int] = {}
         self.attempts: Counter[int] = Counter()

@@ -23,6 +23,7 @@ from autoreg.ledger.client import (
     records_by_number,
     search_runs,
     source_tags,
+    without_predictions,
 )
 from autoreg.ledger.contract import History, StudyHeader
 from autoreg.ledger.items import Item, extension_rows, first_line, merged
@@ -59,6 +60,7 @@ class MlflowLedger:
         self.spool: Spool | None = None
         self.writer: Writer | None = None
         self.written: dict[int, str] = {}
+        self.withheld: set[int] = set()
         self.cautions: list[str] = []
 
     # -- the study ---------------------------------------------------------------------------------------------
@@ -89,6 +91,11 @@ class MlflowLedger:
             header.metric, self.common,
         )  # fmt: skip
         self.spool = Spool(self.uri, header.digest, self.run_id)
+        for number in self.withheld:
+            if (
+                number not in self.spool.private
+            ):  # what the search compares with is gone: computed again, the same
+                del history.records[number]
         kept = self.spool.read()
         if kept.damaged:
             self.cautions.append(
@@ -145,7 +152,9 @@ class MlflowLedger:
         return self._runs(f"tags.`{PARENT}` = '{self.run_id}'")
 
     def _history(self, parent: Any) -> History:
-        records = records_by_number(self._children())
+        runs = self._children()
+        records, without = records_by_number(runs), without_predictions(runs)
+        self.withheld = {n for n, record in records.items() if record.run_id in without}
         tags = parent.data.tags
         drops = json.loads(tags.get("autoreg.drops", "{}"))
         result = None
@@ -160,7 +169,8 @@ class MlflowLedger:
         """Out-of-fold predictions of a finished trial; fetched from its run when they are not in memory."""
         if record.result.predictions is not None or self.header is None:
             return record.result.predictions
-        found = self._arrays(record)
+        here = None if self.spool is None else self.spool.private.load(record.number)
+        found = self._arrays(record) if here is None else here
         return None if found is None else load_predictions(io.BytesIO(found), self.header)
 
     def curves(self, record: TrialRecord) -> Mapping[str, Floats]:
@@ -192,6 +202,8 @@ class MlflowLedger:
         """Keep a finished trial; returns before it is written."""
         if self.spool is not None:
             self.spool.resolve(record.number)
+            if self.header is not None and self.header.private:
+                self.spool.private.keep(record.number, saved_arrays(record, self.header, whole=True))
         self._put(Item("trial", record.number, record))
 
     def drop(self, drops: Mapping[str, int]) -> None:
@@ -296,6 +308,7 @@ class MlflowLedger:
         patiently(lambda: self._finish(now, result, metrics, note, files), PATIENCE)
         self._close()
         if self.spool is not None:
+            self.spool.private.remove()
             with suppress(OSError):
                 self.spool.remove()
 
@@ -334,6 +347,8 @@ class MlflowLedger:
             if self.client.get_run(self.run_id).info.status != "FINISHED":
                 self.client.set_terminated(self.run_id, "FINISHED")
         self._close()
+        if self.spool is not None:
+            self.spool.private.remove()
 
     def abandon(self, status: str) -> None:
         """Leave an unfinished study in a state that says so; waits no longer than a stopped process may."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autoreg.effects import REPORT
-from autoreg.ledger.client import PARENT
+from autoreg.ledger.client import PARENT, WITHHELD
 from autoreg.ledger.runs import (
     ARTIFACT,
     STATUS,
@@ -20,6 +20,7 @@ from autoreg.ledger.runs import (
     thinned_curves,
     trial_metrics,
     trial_params,
+    withheld,
 )
 from autoreg.metrics import Metric
 from autoreg.trial import TrialRecord
@@ -81,7 +82,7 @@ class TrialRuns:
             run = self.client.create_run(
                 self.experiment_id,
                 start_time=int(record.started * 1000),
-                tags=self.tags(record),
+                tags=self.tags(record) | ({WITHHELD: "local"} if withheld(record, arrays) else {}),
                 run_name=run_name(record),
             )
             run_id = str(run.info.run_id)
