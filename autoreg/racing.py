@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -143,6 +143,33 @@ def _loss(record: TrialRecord) -> float:
     return record.result.loss if record.result.state is State.COMPLETE else math.inf
 
 
+class Ranking:
+    """Scored trials of one backend, best first: by their mean loss above the best complete trial's in the folds that both have.
+
+    What it has worked out of a trial it remembers for as long as that one is the best.
+    """
+
+    def __init__(self) -> None:
+        self._best = -1
+        self._above: dict[int, float] = {}
+
+    def of(self, told: Iterable[TrialRecord]) -> list[TrialRecord]:
+        """The trials that have a score, in order; none where none is complete."""
+        scored = [r for r in told if r.result.state is not State.FAILED]
+        complete = [r for r in scored if r.result.state is State.COMPLETE]
+        if not complete:
+            return []
+        best = min(complete, key=lambda r: (r.result.loss, r.number))
+        if best.number != self._best:
+            self._best, self._above = best.number, {}
+        above, folds = self._above, best.result.fold_losses
+        for r in scored:
+            if r.number not in above:
+                mine = r.result.fold_losses
+                above[r.number] = sum(m - its for m, its in zip(mine, folds, strict=False)) / len(mine)
+        return sorted(scored, key=lambda r: (above[r.number], r.number))
+
+
 @dataclass(frozen=True)
 class Crowd:
     """A range whose end the best trials crowd.
@@ -166,7 +193,7 @@ class Crowd:
 def crowds(
     first: Mapping[str, Dimension],
     now: Mapping[str, Dimension],
-    told: Sequence[TrialRecord],
+    ranked: Sequence[TrialRecord],
     before: Sequence[Extension],
     possible: Callable[[str, Range], bool],
 ) -> list[Crowd]:
@@ -176,14 +203,14 @@ def crowds(
     ----------
     first, now : mapping of str to Dimension
         The dimensions as the study began, and as they are.
-    told : sequence of TrialRecord
-        The backend's trials.
+    ranked : sequence of TrialRecord
+        The backend's scored trials, best first: see ``Ranking``.
     before : sequence of Extension
         What was extended for it so far.
     possible : callable
         Whether the backend can use a range under a name.
     """
-    found, ranked = [], _ranked(told)
+    found = []
     for name, d in now.items():
         origin = first[name]
         if not isinstance(d, Range) or not isinstance(origin, Range) or not d.log or d.integer:
@@ -218,7 +245,7 @@ def crowded_end(name: str, d: Range, told: Sequence[TrialRecord], since: int = -
     since : int
         Number of the first trial that was asked of the range as it is.
     """
-    return _crowded(name, d, _ranked(told), since)
+    return _crowded(name, d, Ranking().of(told), since)
 
 
 def _crowded(name: str, d: Range, ranked: Sequence[TrialRecord], since: int) -> str | None:
@@ -232,20 +259,6 @@ def _crowded(name: str, d: Range, ranked: Sequence[TrialRecord], since: int) -> 
         if sum(near) >= 0.75 * len(near):
             return end
     return None
-
-
-def _ranked(told: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Scored trials, best first: by their mean loss above the best complete trial's in the folds that both have."""
-    complete = [r for r in told if r.result.state is State.COMPLETE]
-    if not complete:
-        return []
-    best = min(complete, key=lambda r: (r.result.loss, r.number)).result.fold_losses
-
-    def above(r: TrialRecord) -> tuple[float, int]:
-        folds = r.result.fold_losses
-        return sum(mine - its for mine, its in zip(folds, best, strict=False)) / len(folds), r.number
-
-    return sorted((r for r in told if r.result.state is not State.FAILED), key=above)
 
 
 def _active(record: TrialRecord, name: str) -> bool:

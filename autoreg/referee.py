@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from autoreg.backends import Backend
 from autoreg.errors import StudyError
 from autoreg.ledger import History, Ledger
-from autoreg.racing import Judge, crowds, verdict
+from autoreg.racing import Judge, Ranking, crowds, verdict
 from autoreg.space import LISTED, Asked, Proposer, Space, derive_seed
 from autoreg.spec import SearchSpec
 from autoreg.trial import Dimension, Extension, OutOfTime, TrialRecord, Watch
@@ -106,6 +106,7 @@ class Referee:
         self.extensions: list[Extension] = []
         self.first = self.spaces
         self.cautioned: set[tuple[str, str]] = set()
+        self.rankings = {name: Ranking() for name in arms}
 
     @property
     def spaces(self) -> dict[str, Space]:
@@ -211,7 +212,8 @@ class Referee:
 
         before = [e for e in self.extensions if e.backend == name]
         found = []
-        for crowd in crowds(self.first[name].dimensions, now, list(arm.told.values()), before, possible):
+        ranked = self.rankings[name].of(arm.told.values())
+        for crowd in crowds(self.first[name].dimensions, now, ranked, before, possible):
             wider, place = crowd.wider, f"search.{name}.{crowd.name}"
             words = f"{place}: the best trials crowd the {crowd.end} end {crowd.value:.4g}"
             if wider.extend:

@@ -11,8 +11,7 @@ import hashlib
 import itertools
 import math
 import random
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     import optuna
 
 OFF_ZONE = 0.5
+LONG = 100
+"""Told trials that an Optuna study holds at most: with each the next is slower to ask for."""
 SMALL = 64
 """Spaces of at most so many configurations are tried one by one, whatever the sampler."""
 LISTED = {"grid": "a grid", "turns": "taking turns"}
@@ -260,10 +261,13 @@ class Proposer:
     def __init__(self, space: Space, sampler: str, seed: int, name: str) -> None:
         import optuna
 
+        from autoreg.sampler import Seen
+
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space, self.sampler, self.seed, self.name = space, sampler, seed, name
         self.distributions = {key: _distribution(d) for key, d in space.searched.items()}
         self.study = optuna.create_study(direction="minimize")
+        self.seen = Seen(self.distributions)
         self.asked = 0
         self._list = self._listed()
         self._open: dict[int, optuna.trial.Trial] = {}
@@ -304,24 +308,23 @@ class Proposer:
             return Asked(dict(self._list[self.asked - 1]), {})
         if first and not self.space.exact:
             return Asked(dict(self.space.default), {})
-        self._thin()
+        if len(self.study.get_trials(deepcopy=False)) > len(self._open) + LONG:
+            self._renew(dict)
         warm = self.space.warm[self.asked - 2 : self.asked - 1]
         fixed = dict(recorded) if recorded else self._encoded(warm[0] if warm else shared or {})
         if fixed:
             self.study.enqueue_trial(fixed)
         self.study.sampler = self._sampler(number, fixed.keys() >= self.distributions.keys())
-        with warnings.catch_warnings():
-            # Multivariate TPE is announced as experimental by some releases; we chose it knowingly.
-            warnings.simplefilter("ignore")
-            trial = self.study.ask(self.distributions)
+        trial = self.study.ask(self.distributions)
         self._open[self.asked] = trial
         coded = dict(trial.params)
+        self.seen.ask(self.asked, coded)
         return Asked(self.space.decode(coded), coded, self.asked)
 
     def widen(self, ends: Mapping[str, tuple[float, float]]) -> None:
-        """Go on in a wider space, in a new study that holds the former trials in their order.
+        """Go on in a wider space.
 
-        They are coded anew, because "off" is coded below a range's lower end; those not told yet stay open.
+        What was seen is coded anew, because "off" is coded below a range's lower end; what is not told yet stays open.
 
         Parameters
         ----------
@@ -330,41 +333,23 @@ class Proposer:
         """
         before, self.space = self.space, self.space.widened(ends)
         self.distributions = {key: _distribution(d) for key, d in self.space.searched.items()}
-        former = self.study.get_trials(deepcopy=False)
-        self._rebuild(former, lambda params: self._encoded(before.decode(params)))
 
-    def _thin(self) -> None:
-        """Go on in a new study without the trials that the sampler can do without; the cost of an ask stays bounded."""
-        from autoreg.sampler import still_open, thinned
+        def anew(params: Params) -> Params:
+            return self._encoded(before.decode(params))
 
-        need = still_open if self.sampler == "random" else thinned
-        kept = need(self.study.get_trials(deepcopy=False))
-        if kept is not None:
-            self._rebuild(kept, dict)
+        self.seen.widen(self.distributions, anew)
+        self._renew(anew)
 
-    def _rebuild(self, former: Sequence[optuna.trial.FrozenTrial], code: Callable[[Params], Params]) -> None:
-        """Move to a new study that holds these trials; those not told yet stay open."""
+    def _renew(self, code: Callable[[Params], Params]) -> None:
+        """Move to a new Optuna study that holds the open trials alone: the others are in ``seen``."""
         import optuna
 
-        places = {trial.number: place for place, trial in self._open.items()}
         self.study = optuna.create_study(
             direction="minimize", sampler=optuna.samplers.RandomSampler(seed=self.seed)
         )
-        for old in former:
-            coded = dict(code(old.params))
-            if old.number in places:
-                self.study.enqueue_trial(coded)
-                self._open[places[old.number]] = self.study.ask(self.distributions)
-                continue
-            self.study.add_trial(
-                optuna.trial.create_trial(
-                    state=old.state,
-                    value=old.value,
-                    params=coded,
-                    distributions=self.distributions,
-                    intermediate_values=old.intermediate_values,
-                )
-            )
+        for place, trial in self._open.items():
+            self.study.enqueue_trial(dict(code(trial.params)))
+            self._open[place] = self.study.ask(self.distributions)
 
     def _encoded(self, values: Params) -> dict[str, Scalar]:
         coded = {n: _encode(d, values[n]) for n, d in self.space.searched.items() if n in values}
@@ -379,7 +364,7 @@ class Proposer:
         seed = derive_seed(self.seed, self.name, number)
         if given or self.sampler == "random":
             return optuna.samplers.RandomSampler(seed=seed)
-        return KnownSpaceSampler(self.distributions, seed)
+        return KnownSpaceSampler(self.seen, seed)
 
     def tell(self, asked: Asked, result: TrialResult) -> None:
         """Give the outcome back to the sampler; a failure is a state, never a number."""
@@ -388,6 +373,7 @@ class Proposer:
         if asked.place is None:
             return
         trial = self._open.pop(asked.place)
+        self.seen.tell(asked.place, result)
         states = optuna.trial.TrialState
         if result.state is State.COMPLETE and math.isfinite(result.loss):
             self.study.tell(trial, result.loss)

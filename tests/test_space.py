@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import pytest
 from hypothesis import given
@@ -90,6 +91,8 @@ def test_outcomes_reach_the_sampler_as_states():
     ):
         proposer.tell(proposer.ask(n), result)
     assert [t.state.name for t in proposer.study.trials] == ["COMPLETE", "PRUNED", "FAIL", "FAIL"]
+    assert proposer.seen.ranks == {2: (-math.inf, 0.5), 3: (-2, 0.9)}  # of the others nothing can be learned
+    assert set(proposer.seen.params) == {2, 3}
 
 
 def test_a_grid_tries_every_combination_once_and_no_default():
@@ -144,13 +147,12 @@ GAMMA = Range(0.05, 0.5, log=True, off=True, extend=True)
 def test_a_wider_space_holds_the_former_trials_with_the_same_meaning():
     proposer = Proposer(space({"gamma": GAMMA}), "tpe", 0, "xgboost")
     asked = proposed(proposer, range(20))
-    before = proposer.study.get_trials()
+    before = dict(proposer.seen.ranks)
     proposer.widen({"gamma": (0.005, 0.5)})
-    after = proposer.study.get_trials()
-    assert [(t.number, t.state, t.values, t.intermediate_values) for t in before] == [
-        (t.number, t.state, t.values, t.intermediate_values) for t in after
-    ]
-    assert [proposer.space.decode(t.params) for t in after] == [a.params for a in asked[1:]]
+    assert proposer.seen.ranks == before
+    assert {place: proposer.space.decode(coded) for place, coded in proposer.seen.params.items()} == {
+        a.place: a.params for a in asked[1:] if a.place in before
+    }
     assert sum(a.params["gamma"] == 0 for a in asked) > 2
     values = [a.params["gamma"] for a in proposed(proposer, range(20, 70))]
     assert all(v == 0 or 0.005 <= v <= 0.5 for v in values)
@@ -163,11 +165,12 @@ def test_trials_that_are_under_way_are_told_in_the_wider_space():
     proposed(proposer, range(5))
     late = [proposer.ask(n) for n in (5, 6, 7)]
     proposer.widen({"gamma": (0.05, 5.0)})
-    assert [t.state.name for t in proposer.study.trials[-3:]] == ["RUNNING"] * 3
+    assert [t.state.name for t in proposer.study.trials] == ["RUNNING"] * 3
     for n, (asked, state) in enumerate(zip(late, (State.COMPLETE, State.PRUNED, State.FAILED), strict=True)):
         proposer.tell(asked, TrialResult(state, {}, loss=float(n), fold_losses=(1.0, 2.0)))
-    assert [t.state.name for t in proposer.study.trials[-3:]] == ["COMPLETE", "PRUNED", "FAIL"]
-    assert [t.value for t in proposer.study.trials[-3:-1]] == [0.0, 1.0]
+    assert [t.state.name for t in proposer.study.trials] == ["COMPLETE", "PRUNED", "FAIL"]
+    assert [t.value for t in proposer.study.trials[:2]] == [0.0, 1.0]
+    assert list(proposer.seen.ranks.items())[-2:] == [(6, (-math.inf, 0.0)), (7, (-2, 1.0))]
 
 
 def test_proposals_after_a_widening_depend_on_nothing_else_either():
@@ -222,18 +225,25 @@ def proposals(trials, kept=None, seed=0, sampler="tpe"):
     return [a.coded for a in asked], proposer
 
 
-def test_proposals_are_those_of_plain_tpe(monkeypatch):
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_proposals_are_those_of_optunas_own_tpe(monkeypatch, seed):
     import optuna
 
-    from autoreg import sampler
+    def plain(seen, seed):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # multivariate TPE is announced as experimental
+            return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
 
-    known, _ = proposals(40)
-    monkeypatch.setattr(
-        sampler.KnownSpaceSampler,
-        "infer_relative_search_space",
-        optuna.samplers.TPESampler.infer_relative_search_space,
-    )
-    assert proposals(40)[0] == known
+    ours, _ = proposals(60, seed=seed)
+    monkeypatch.setattr("autoreg.sampler.KnownSpaceSampler", plain)
+    theirs, _ = proposals(60, seed=seed)
+    assert len({str(sorted(coded.items())) for coded in ours}) > 50
+    for mine, other in zip(ours, theirs, strict=True):
+        numbers = {name: value for name, value in other.items() if not isinstance(value, str | bool)}
+        assert {name: mine[name] for name in numbers} == pytest.approx(numbers, rel=1e-6)
+        assert {k: v for k, v in mine.items() if k not in numbers} == {
+            k: v for k, v in other.items() if k not in numbers
+        }
 
 
 def test_a_long_study_keeps_its_best_and_its_latest_trials(monkeypatch):
@@ -244,24 +254,22 @@ def test_a_long_study_keeps_its_best_and_its_latest_trials(monkeypatch):
     monkeypatch.setattr(sampler, "SLACK", 10)
     monkeypatch.setattr(sampler, "BEST", 5)
     few, proposer = proposals(60)
-    trials = proposer.study.get_trials()
-    scored = [t for t in trials if t.state.name in ("COMPLETE", "PRUNED")]
-    assert len(scored) <= 31 < len(everything.study.get_trials())
-    assert [t.state.name for t in trials].count("RUNNING") == 3
+    seen, every = proposer.seen, everything.seen
+    assert len(seen.ranks) <= 30 < len(every.ranks)
+    assert len(seen.params) - len(seen.ranks) == 3  # open ones
     assert few[:30] == whole[:30]
     assert few != whole
-    first = [t.value for t in everything.study.get_trials() if t.number < 29 and t.state.name == "COMPLETE"]
-    assert {*sorted(first)[:2]} <= {t.value for t in trials}
-    assert proposer.study.best_value <= min(first)
-    assert scored[-1].params == few[-4]
+    assert {*sorted(every.ranks[place] for place in every.ranks if place < 29)[:2]} <= set(
+        seen.ranks.values()
+    )
+    assert list(seen.params.values())[-4:] == few[-4:]
 
 
-def test_a_random_search_keeps_no_finished_trials_and_proposes_the_same(monkeypatch):
-    from autoreg import sampler
-
-    whole, everything = proposals(60, sampler="random")
-    monkeypatch.setattr(sampler, "SLACK", 10)
-    lean, proposer = proposals(60, sampler="random")
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_optunas_study_stays_short_and_proposals_are_the_same(monkeypatch, sampler):
+    whole, everything = proposals(60, sampler=sampler)
+    monkeypatch.setattr("autoreg.space.LONG", 10)
+    lean, proposer = proposals(60, sampler=sampler)
     assert lean == whole
     assert len(everything.study.get_trials()) == 59
     assert len(proposer.study.get_trials()) <= 15
@@ -289,8 +297,9 @@ def test_a_range_that_became_wider_is_thinned_with_its_open_trials(monkeypatch):
             proposer.widen({"eta": (0.01 / n, 0.1)})
         asked.append(proposer.ask(n))
         proposer.tell(asked[n - 3], TrialResult(State.COMPLETE, {}, loss=float(n)))
-    trials = proposer.study.get_trials()
-    assert [t.value for t in trials if t.value][-2:] == [48.0, 49.0]
-    assert [t.state.name for t in trials].count("RUNNING") == 3
-    assert proposer.study.best_value == 4.0
-    assert {t.distributions["eta"].low for t in trials} == {0.01 / 36}
+    ranks = [loss for _, loss in proposer.seen.ranks.values()]
+    assert ranks[-2:] == [48.0, 49.0]
+    assert min(ranks) == 4.0
+    assert len(proposer.seen.params) - len(ranks) == 3
+    assert proposer.seen.space["eta"].low == 0.01 / 36
+    assert {t.distributions["eta"].low for t in proposer.study.get_trials()} == {0.01 / 36}
