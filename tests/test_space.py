@@ -212,9 +212,9 @@ def bowl(asked):
     return sum(float(v) ** 2 for v in asked.params.values() if not isinstance(v, str | bool))
 
 
-def proposals(trials, kept=None, seed=0, sampler="tpe"):
+def proposals(trials, kept=None, seed=0, sampler="tpe", searched=None):
     """Coded proposals of a small study with a lookahead of 3, and the proposer."""
-    proposer = Proposer(space(), sampler, seed, "xgboost")
+    proposer = Proposer(searched or space(), sampler, seed, "xgboost")
     asked = []
     for n in range(trials):
         asked.append(proposer.ask(n, kept[n] if kept and n < len(kept) else None))
@@ -225,8 +225,20 @@ def proposals(trials, kept=None, seed=0, sampler="tpe"):
     return [a.coded for a in asked], proposer
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_proposals_are_those_of_optunas_own_tpe(monkeypatch, seed):
+WHOLE = {"max_depth": Range(1, 12, integer=True), "patience": Range(5, 500, log=True, integer=True)}
+
+
+@pytest.mark.parametrize(
+    ("seed", "searched"),
+    [
+        (0, space()),
+        (1, space(WHOLE)),
+        (2, space({**WHOLE, "gamma": GAMMA})),
+        (3, space(backend="keras")),
+        (4, space(backend="sklearn")),
+    ],
+)
+def test_proposals_are_those_of_optunas_own_tpe(monkeypatch, seed, searched):
     import optuna
 
     def plain(seen, seed):
@@ -234,9 +246,9 @@ def test_proposals_are_those_of_optunas_own_tpe(monkeypatch, seed):
             warnings.simplefilter("ignore")  # multivariate TPE is announced as experimental
             return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
 
-    ours, _ = proposals(60, seed=seed)
+    ours, _ = proposals(90, seed=seed, searched=searched)
     monkeypatch.setattr("autoreg.sampler.KnownSpaceSampler", plain)
-    theirs, _ = proposals(60, seed=seed)
+    theirs, _ = proposals(90, seed=seed, searched=searched)
     assert len({str(sorted(coded.items())) for coded in ours}) > 50
     for mine, other in zip(ours, theirs, strict=True):
         numbers = {name: value for name, value in other.items() if not isinstance(value, str | bool)}
