@@ -83,6 +83,25 @@ def words_only() -> Iterator[None]:
             os.close(saved)
 
 
+@contextmanager
+def busy(words: str) -> Iterator[None]:
+    """Show on a terminal, and nowhere else, that something goes on; wiped at the end."""
+    if not _redrawn():
+        yield
+        return
+    from rich.console import Console
+
+    # A descriptor of its own: the display goes on while a library's import is hushed.
+    own = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8")
+    with own, Console(file=own).status(f"{words} ..."):
+        yield
+
+
+def _redrawn() -> bool:
+    """Whether stderr is a terminal on which a display can redraw itself."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+
+
 def _descriptor(stream: TextIO) -> int | None:
     with suppress(OSError, ValueError, AttributeError):
         return stream.fileno()
@@ -325,7 +344,7 @@ def watching(quiet: bool) -> Iterator[Watch]:
     """The watch that suits stderr: live on a terminal, plain lines elsewhere, silent when asked."""
     if quiet:
         yield QuietWatch()
-    elif sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
+    elif _redrawn():
         with LiveWatch() as watch:
             yield watch
     else:

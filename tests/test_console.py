@@ -12,7 +12,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from autoreg.console import LiveWatch, PlainWatch, QuietWatch, Tally, paint, watching, words_only, write_json
+from autoreg.console import (
+    LiveWatch,
+    PlainWatch,
+    QuietWatch,
+    Tally,
+    busy,
+    paint,
+    watching,
+    words_only,
+    write_json,
+)
 from autoreg.record import plain
 from autoreg.secrets import redact
 from autoreg.trial import State, TrialRecord, TrialResult
@@ -425,3 +435,22 @@ class TestPaint:
     @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
     def test_no_colours_where_they_are_not_wanted(self, monkeypatch, variables):
         assert "\x1b[" not in self.painted(monkeypatch, Terminal(), **variables)
+
+
+def test_that_something_is_read_is_shown_on_a_terminal_and_wiped(monkeypatch):
+    master, slave = os.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    with os.fdopen(slave, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with busy("reading"):
+            pass
+        shown = os.read(master, 4096).decode()
+    os.close(master)
+    assert "reading ..." in shown
+    assert shown.endswith("\x1b[1A\x1b[2K")
+
+
+def test_nothing_of_it_goes_into_a_log(capfd):
+    with busy("reading"):
+        pass
+    assert capfd.readouterr().err == ""

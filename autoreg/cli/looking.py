@@ -11,11 +11,9 @@ import click
 from autoreg.cli.completing import any_file
 from autoreg.cli.helping import HelpfulCommand
 from autoreg.cli.options import json_option, print_record, study_argument, study_name
-from autoreg.console import words_only
+from autoreg.cli.reading import reading
 from autoreg.errors import UsageError
-from autoreg.quiet import quiet_libraries
 from autoreg.secrets import redact
-from autoreg.tracking import something_recorded
 from autoreg.words import describe_summary
 
 
@@ -35,9 +33,7 @@ def show(study: str, top: int, json: str | None) -> None:
 
     With --json, the object holds every trial.
     """
-    quiet_libraries()
-    with words_only():
-        something_recorded()
+    with reading():
         from autoreg.ledger import read_summary
 
         record = read_summary(study_name(study))
@@ -59,14 +55,12 @@ def report(study: str, out: str) -> None:
     FILE ends in .html for the report (one file, opens without a network), in .md for the model card, or in .json for
     everything the study found.
     """
-    quiet_libraries()
     kind = Path(out).suffix.lower()
     if kind not in (".html", ".md", ".json"):
         raise UsageError(f"--out: expected a name that ends in .html, .md or .json; found '{out}'")
     if not Path(out).absolute().parent.is_dir():
         raise UsageError(f"--out: the folder of '{out}' does not exist; create it first")
-    with words_only():
-        something_recorded()
+    with reading():
         from autoreg.ledger import read_record
         from autoreg.report import model_card, render
 

@@ -8,10 +8,8 @@ import click
 
 from autoreg.cli.helping import HelpfulCommand
 from autoreg.cli.options import json_option, print_record, study_argument, study_name
-from autoreg.console import words_only
-from autoreg.quiet import quiet_libraries
+from autoreg.cli.reading import reading
 from autoreg.secrets import redact
-from autoreg.tracking import something_recorded
 
 
 @click.command(cls=HelpfulCommand)
@@ -25,9 +23,7 @@ def reconcile(study: str, dry_run: bool, json: str | None) -> None:
     closes the study's run where no driver works on it, and tells what registering has left half done. Ends with 75
     while the study runs.
     """
-    quiet_libraries()
-    with words_only():
-        something_recorded()
+    with reading():
         from autoreg.ledger.reconcile import reconcile as put_in_order
 
         said = put_in_order(study_name(study), dry_run)

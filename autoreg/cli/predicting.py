@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from autoreg.cli.helping import HelpfulCommand
-from autoreg.console import words_only
+from autoreg.cli.reading import reading
 from autoreg.errors import DataError, UsageError
-from autoreg.quiet import quiet_libraries
-from autoreg.tracking import something_recorded
 from autoreg.words import counted, one_line
 
 if TYPE_CHECKING:
@@ -33,15 +31,12 @@ def predict(model_uri: str, source: str, out: str) -> None:
     names go into a column `file`. OUT ends in .csv or .parquet, or is - for CSV on stdout; it gets one row for each row
     of IN, in the same order.
     """
-    quiet_libraries()
     write = _writer(out)
-    with words_only():
+    with reading(recorded=model_uri.startswith("models:/")):
         from autoreg.data.images import form_of
 
         images = bool(form_of(source, Path.cwd()))
         frame = None if images else _read_rows(source)
-        if model_uri.startswith("models:/"):
-            something_recorded()
         from autoreg.registry import load_package
 
         package = load_package(model_uri)

@@ -12,6 +12,7 @@ import click
 from autoreg.cli.helping import HelpfulCommand
 from autoreg.cli.looking import where_to_look
 from autoreg.cli.options import data_option, given_study, json_option, option, search_options, write_record
+from autoreg.cli.reading import reading
 from autoreg.cli.stopping import stoppable
 from autoreg.console import watching, words_only
 from autoreg.errors import AutoregError, Busy, Interrupted, UsageError
@@ -108,11 +109,9 @@ def _tell(notify: str | None, record: dict[str, Any]) -> None:
 @option("--alias", click.STRING, "A", "The alias that serves; champion when left out.")
 def promote(model: str, version: str, alias: str | None) -> None:
     """Let a version of a model serve; the one before stays at hand as 'previous'."""
-    quiet_libraries()
     if not version.isdecimal():
         raise UsageError(f"VERSION: expected a number, found '{version}'")
-    with words_only():
-        something_recorded()
+    with reading():
         from autoreg.ledger import study_lock
         from autoreg.registry import promote as let_serve
         from autoreg.tracking import store_address
@@ -128,9 +127,7 @@ def promote(model: str, version: str, alias: str | None) -> None:
 @option("--alias", click.STRING, "A", "The alias that serves; champion when left out.")
 def rollback(model: str, alias: str | None) -> None:
     """Let the champion before the present one serve again; the two change places."""
-    quiet_libraries()
-    with words_only():
-        something_recorded()
+    with reading():
         from autoreg.ledger import study_lock
         from autoreg.registry import rollback as go_back
         from autoreg.tracking import store_address

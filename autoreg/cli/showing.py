@@ -9,12 +9,12 @@ import click
 
 from autoreg.cli.helping import HelpfulCommand
 from autoreg.cli.options import json_option, print_record, study_argument, study_name
+from autoreg.cli.reading import reading
 from autoreg.cli.stopping import stoppable
 from autoreg.console import words_only
 from autoreg.errors import Interrupted
 from autoreg.quiet import quiet_libraries
 from autoreg.secrets import redact
-from autoreg.tracking import something_recorded
 from autoreg.words import aligned, counted
 
 
@@ -72,9 +72,7 @@ def export(study: str, to: str, name: str | None, json: str | None) -> None:
 
     Each backend becomes one Optuna study. The record in MLflow stays what counts: autoreg never reads the copy.
     """
-    quiet_libraries()
-    with words_only():
-        something_recorded()
+    with reading():
         from autoreg.export import export as copy
 
         done = copy(study_name(study), to, name)
