@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 class AutoregError(Exception):
-    """Base of all expected errors.
+    """Base of all expected errors; its message is one line, whatever the names in it hold.
 
     Attributes
     ----------
@@ -23,6 +23,9 @@ class AutoregError(Exception):
     """
 
     exit_code = 70
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(" ".join("".join(c if c.isprintable() else " " for c in message).split()))
 
 
 class UsageError(AutoregError):

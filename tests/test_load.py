@@ -688,6 +688,18 @@ def test_roles_are_taken_out_of_the_features():
     assert dated.time.dtype == "datetime64[us]"
 
 
+def test_known_names_are_told_in_one_short_line():
+    wide = small(**{"a\nb\x1b[31m": 1.0, "long" * 200: 2.0, "third": 3.0})
+    message = refusal(load, wide, target="zzz")
+    assert (
+        message == f"data.target: the table has no column 'zzz' (known: x, y, a b [31m, {'long' * 10}, third)"
+    )
+    many = pd.concat(
+        [small(), pd.DataFrame(0.0, range(N), [f"column number {i} of many" for i in range(20)])], axis=1
+    )
+    assert refusal(load, many, target="zzz").endswith("column number 9 of many and 10 more)")
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -13,8 +13,9 @@ import stat
 import urllib.request
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import pandas as pd
@@ -26,6 +27,7 @@ SECONDS = 60.0
 PIPE_SECONDS = 60.0
 """How long a pipe may say nothing: nobody may ever write into it."""
 DELIMITERS = ",;\t|"
+T = TypeVar("T")
 
 
 def local(source: str, folder: Path) -> Path:
@@ -144,16 +146,21 @@ def parse_table(content: bytes, shown: str, as_text: tuple[str, ...]) -> tuple[p
 def _parquet(content: bytes, shown: str) -> pd.DataFrame:
     from pyarrow.parquet import read_schema
 
-    try:
-        check_names(read_schema(io.BytesIO(content)).names)
-        frame = pd.read_parquet(io.BytesIO(content), page_checksum_verification=True)
-    except (OSError, ValueError, NotImplementedError) as error:  # pyarrow's errors derive from these
-        raise DataError(f"data.source: {shown} is a damaged Parquet file: {scrub(error, ())}") from None
+    check_names(_whole(lambda: read_schema(io.BytesIO(content)).names, shown))
+    frame = _whole(lambda: pd.read_parquet(io.BytesIO(content), page_checksum_verification=True), shown)
     return (
         frame
         if isinstance(frame.index, pd.RangeIndex)
         else frame.reset_index(drop=frame.index.names == [None])
     )
+
+
+def _whole(read: Callable[[], T], shown: str) -> T:
+    """What is read, where the file is not damaged."""
+    try:
+        return read()
+    except Exception as error:  # damaged bytes lead pyarrow and pandas anywhere, from KeyError to MemoryError
+        raise DataError(f"data.source: {shown} is a damaged Parquet file: {scrub(error, ())}") from None
 
 
 def _csv(content: bytes, shown: str, as_text: tuple[str, ...]) -> tuple[pd.DataFrame, list[str]]:

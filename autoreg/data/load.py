@@ -169,7 +169,10 @@ def _near(name: str, columns: list[str]) -> str:
     """The nearest column name, whatever its case, or the first ones."""
     same = [c for c in columns if c.lower() == name.lower()]
     hint = f" (did you mean '{same[0]}'?)" if same else did_you_mean(name, columns)
-    return hint if len(hint) < 300 else f" (known: {', '.join(columns[:12])} and {len(columns) - 12} more)"
+    if len(hint) < 300:
+        return hint
+    more = f" and {len(columns) - 12} more" if len(columns) > 12 else ""
+    return f" (known: {', '.join(f'{c:.40}' for c in columns[:12])}{more})"
 
 
 def _labelled(target: Any, spec: DataSpec, notes: list[str]) -> Array:
