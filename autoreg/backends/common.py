@@ -54,7 +54,7 @@ def target_scale(part: Part) -> tuple[float, float]:
     """Weighted mean of the target, and its standard deviation (1 where the target is constant)."""
     shift = float(np.average(part.y, weights=part.weight))
     far = float(np.abs(part.y - shift).max())
-    if not far > 1e-12 * max(1.0, abs(shift)):
+    if not far > 1e-12 * abs(shift):  # a mean is right to some 16 digits
         return shift, 1.0
     return shift, far * float(np.sqrt(np.average(((part.y - shift) / far) ** 2, weights=part.weight)))
 

@@ -16,6 +16,7 @@ MOST_LEVELS = 60
 RARE_SHARE = 0.005
 PARTS = ("month", "weekday", "hour")
 VOID_LIMIT = 50
+TINY = 1e-30
 Array = NDArray[Any]
 
 
@@ -25,10 +26,11 @@ def fit_preprocessor(table: Table, rows: Rows, encoding: Encoding) -> Preprocess
     Dense: numbers and days are filled with the median, standardised (0 where the rows hold one value) and clipped
     at 10 standard deviations, with an indicator column where some are missing; booleans are 0 and 1; dates add
     month, weekday and hour as points on a circle where these vary; categories become one column a level. Tree:
-    numbers stay raw with NaN, categories become codes. In both, levels rarer than .5 % of the rows (at least 2)
-    or beyond the 60 most frequent share one rare level, which also takes unseen ones; text becomes at most
-    128 columns of weighed words (see ``text.fit_text``). Images, in both: every pixel in its place, scaled by one
-    rule for the whole image so that the range of the rows, or 0 to 255 for bytes, becomes 0 to 1.
+    numbers stay raw with NaN, but for a power of two where single precision has no room for them; categories become
+    codes. In both, levels rarer than .5 % of the rows (at least 2) or beyond the 60 most frequent share one rare
+    level, which also takes unseen ones; text becomes at most 128 columns of weighed words (see ``text.fit_text``).
+    Images, in both: every pixel in its place, scaled by one rule for the whole image so that the range of the rows,
+    or 0 to 255 for bytes, becomes 0 to 1.
 
     ``table.scale`` changes what becomes of numbers and days in the dense encoding: "standard" does not clip, "none"
     leaves them raw, "unit" divides pixels (whole numbers from 0 to 255) by 255 and others by their largest size.
@@ -63,6 +65,8 @@ def fit_preprocessor(table: Table, rows: Rows, encoding: Encoding) -> Preprocess
     state["text"] = [fit_text(frame[n], n) for n in names["text"]]
     if dense:
         state |= _fit_numbers(Preprocessor(state).raw(frame), state, table.scale)
+    else:
+        state |= _fit_powers(Preprocessor(state).raw(frame))
     state["columns"], state["levels"] = _columns(state)
     if not state["columns"]:  # words that are one level in these rows; a matrix needs a column all the same
         state["category"][0]["skip"] = 0
@@ -144,6 +148,15 @@ def _fit_numbers(raw: Array, state: dict[str, Any], how: str) -> dict[str, Any]:
         "holes": holes.tolist(),
         **({} if how == "auto" else {"clip": None}),
     }
+
+
+def _fit_powers(raw: Array) -> dict[str, Any]:
+    """The power of two for every column, 0 but where single precision would take all its numbers for 0 or infinite."""
+    size = np.abs(raw)
+    largest = np.fmax.reduce(size, axis=0, initial=0.0)
+    smallest = np.fmin.reduce(np.where(size > 0, size, np.inf), axis=0, initial=np.inf)
+    far = (largest > 0) & ((largest < TINY) | (smallest > 1 / TINY))
+    return {"powers": np.where(far, 100 - np.frexp(largest)[1], 0).tolist()} if far.any() else {}
 
 
 def _unit(filled: Array) -> Array:

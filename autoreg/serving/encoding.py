@@ -137,6 +137,8 @@ class Preprocessor:
         if isinstance(frame, np.ndarray):
             raise TypeError("a table is encoded by the names of its columns")
         raw = self.raw(frame)
+        if "powers" in s:
+            raw = np.ldexp(raw, s["powers"])
         blocks = [np.clip(raw, -3e38, 3e38)]  # float32 has no more
         if s["dense"]:
             holes = np.isnan(raw)
