@@ -101,7 +101,7 @@ def _told(outcome: Outcome, report: dict[str, Any]) -> StudyRecord:
         curves={name: values.tolist() for name, values in outcome.curves.items()},
         best_round=_best_round(outcome),
         judged=None,
-        cautions=list(outcome.estimate.warnings),
+        cautions=outcome.cautions,
         image=list(table.image) if table.image else None,
         tensor=outcome.array_kind or "",
     )

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from autoreg.effects import figures
 from autoreg.finals import Finals
+from autoreg.penalties import SEPARATED
 from autoreg.planning import StudyPlan
 from autoreg.published import as_report
 from autoreg.record import plain
 from autoreg.selection import Corrected, Decision, Estimate, complete, corrected_cv, time_blocks
 from autoreg.shipping import Shipment
 from autoreg.space import LISTED, Space, derive_seed
-from autoreg.trial import Extension, Floats, State, TrialRecord
+from autoreg.trial import Extension, Floats, Scalar, State, TrialRecord
 
 NOTHING = Corrected(np.nan, np.nan, np.nan, 0, 0)
 
@@ -74,6 +75,12 @@ class Outcome:
         return [*left, *grown, *self.events]
 
     @property
+    def cautions(self) -> list[str]:
+        """Why figures or models may mislead, in words."""
+        endless = [(r, r.result.native.get(f"{r.backend}.{SEPARATED}")) for r, _ in self.parts]
+        return [*self.estimate.warnings, *(_without_end(r, by) for r, by in endless if by)]
+
+    @property
     def cv_fresh(self) -> float:
         """Mean score of the winner over the fresh cells; NaN where there are none."""
         if self.decision is None:
@@ -105,6 +112,14 @@ class Outcome:
             return [(self.winner, 1.0)]
         pairs = zip(self.finals.records, self.decision.weights, strict=True)
         return sorted(((r, float(w)) for r, w in pairs if w > 0), key=lambda pair: -pair[1])
+
+
+def _without_end(record: TrialRecord, by: Scalar) -> str:
+    return (
+        f"{record.backend} #{record.number} has no penalty and {by} can tell classes apart, so its weights have no best "
+        "value: they are where the solver stopped, and its probabilities come too close to 0 and 1; "
+        f"search.{record.backend}.penalty should be l2, l1 or elasticnet"
+    )
 
 
 def correct(

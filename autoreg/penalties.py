@@ -38,6 +38,9 @@ SWITCHED_OFF: Mapping[str, Mapping[str, str | float]] = {
 }  # fmt: skip
 """Every regularizer by the name that says how strong it is, and what to set for it to have no effect."""
 
+SEPARATED = "separated_by"
+"""Told of a fit without penalty whose weights have no best value: what separates its classes."""
+
 
 @dataclass(frozen=True)
 class Penalty:

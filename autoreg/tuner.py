@@ -254,7 +254,7 @@ class _Run:
         times = {"search": time.monotonic() - self.began}
         outcome = self.ending.decide(search, records)
         times["finalists"] = time.monotonic() - self.began - times["search"]
-        for caution in outcome.estimate.warnings:
+        for caution in outcome.cautions:
             self.watch.say(f"warning: {caution}")
         for event in outcome.events:
             self.watch.say(event)

@@ -26,7 +26,7 @@ from autoreg.backends.common import (
     total_weight,
 )
 from autoreg.backends.sgd import Descent, Rows, descend
-from autoreg.penalties import PENALTIES, Penalty, effective
+from autoreg.penalties import PENALTIES, SEPARATED, Penalty, effective
 from autoreg.serving import LinearMember
 from autoreg.trial import Choice, Dimension, Encoding, Floats, Part, Range, Scalar, Sizes, Task
 
@@ -173,8 +173,19 @@ def _classes(job: FitJob, train: Part, penalty: Penalty, stochastic: bool) -> _F
     else:
         solution = logistic.solve(X, codes, len(present), weight, penalty)
     native |= {"solver": solution.solver, "converged": solution.converged}
+    if penalty.alpha == 0:
+        native |= _endless(job, X, codes, solution)
     coef, intercept = _widen(solution, present, k, len(train))
     return _Found(coef, intercept, native)
+
+
+def _endless(job: FitJob, X: Floats, codes: NDArray[Any], solution: logistic.Solution) -> dict[str, Scalar]:
+    """What to tell of weights that have no best value: they would grow for ever, and are where the solver stopped."""
+    column = logistic.separated_by(X, codes, X @ solution.coef + solution.intercept)
+    if column is None:
+        return {}
+    told = "all columns together" if column == logistic.TOGETHER else f"column {job.data.columns[column]!r}"
+    return {SEPARATED: told, "converged": False}
 
 
 def _widen(solution: logistic.Solution, present: NDArray[Any], k: int, n: int) -> tuple[Floats, Floats]:

@@ -28,6 +28,8 @@ TOLERANCE = 1e-5
 
 LIBLINEAR = 100
 """Iterations at most of the liblinear solver: scikit-learn's own limit."""
+TOGETHER = -1
+"""In place of a column's position: it takes more than one."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,45 @@ def liblinear(
     return Solution(model.coef_.T, model.intercept_, "liblinear", int(model.n_iter_.max()) < LIBLINEAR)
 
 
+def separated_by(X: Floats, codes: NDArray[Any], scores: Floats) -> int | None:
+    """What lets the weights of a fit without penalty grow for ever, because the loss falls all the while.
+
+    That is so where scores put every row into its class, and where in one column no value of a class lies among those
+    of the others, but at most at their edge (complete and quasi-complete separation, Albert & Anderson 1984).
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, columns)
+    codes : ndarray, shape (n,)
+        0..n_classes-1, each present.
+    scores : ndarray, shape (n, outputs)
+        Of the fit.
+
+    Returns
+    -------
+    int or None
+        Position of the column that does it alone; ``TOGETHER`` where it takes several; None where this was not found.
+        That several columns part only some of the rows is not looked for: it takes a linear program.
+    """
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    low, high = (each.reduceat(X[order], starts, axis=0) for each in (np.minimum, np.maximum))
+    apart = np.zeros(X.shape[1], bool)
+    for k in range(len(starts)):
+        rest_low, rest_high = np.delete(low, k, axis=0).min(axis=0), np.delete(high, k, axis=0).max(axis=0)
+        apart |= (high[k] <= rest_low) | (low[k] >= rest_high)
+    found = np.flatnonzero(apart & (low.min(axis=0) < high.max(axis=0)))
+    if len(found):
+        return int(found[0])
+    if scores.shape[1] == 1:
+        margin = np.where(codes == 1, 1.0, -1.0) * scores[:, 0]
+    else:
+        others = scores.astype(np.float64)
+        others[np.arange(len(codes)), codes] = -np.inf
+        margin = scores[np.arange(len(codes)), codes] - others.max(axis=1)
+    return TOGETHER if margin.min() > 1e-9 * np.abs(scores).max() else None
+
+
 def newton_pays(rows: int, columns: int, outputs: int) -> bool:
     """Whether second derivatives are cheap: far more rows than parameters, and few parameters."""
     parameters = columns * outputs
@@ -89,8 +130,10 @@ def _smooth(X: Floats, codes: NDArray[Any], weight: Floats, penalty: Penalty, ou
     newton = penalty.l2 > 0 and newton_pays(len(X), X.shape[1], outputs)
     solver, limit = ("newton-cholesky", 100) if newton else ("lbfgs", _iterations(X, outputs))
     strength = 1.0 / (penalty.l2 * weight.sum()) if penalty.l2 > 0 else np.inf
-    # Without a penalty the optimum may lie at infinity; the library's own tolerance says when to stop.
-    tolerance = TOLERANCE if penalty.l2 > 0 else 1e-4
+    # Without a penalty the optimum may lie at infinity; the library's own tolerance says when to stop, in proportion to
+    # the rarest class, since no slope that it brings about is larger than its share.
+    share = np.bincount(codes, weights=weight).min() / weight.sum() * (outputs if outputs > 1 else 2)
+    tolerance = TOLERANCE if penalty.l2 > 0 else 1e-4 * float(share)
     model = LogisticRegression(C=strength, solver=solver, tol=tolerance, max_iter=limit)
     with warnings.catch_warnings():
         # Both are answered here: by ``converged``, and by scikit-learn's own fall back to lbfgs.
