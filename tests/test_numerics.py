@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost as xgb
-from numeric_cases import CASES, hundred, ours, rare, single, spread, table
+from numeric_cases import CASES, hundred, newton, noisy, ours, predicted, rare, single, spread, table
 
 from autoreg import tune
 from autoreg.backends import logistic
@@ -26,6 +26,16 @@ def test_the_linear_models_are_at_the_reference(name):
     if case.file is not None and not case.file.exists():
         pytest.skip("set AUTOREG_TEST_DATA to a folder with the tables of gene data")
     assert case.difference() <= case.bound
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e-3])
+@pytest.mark.parametrize("often", [False, True])
+def test_a_descent_is_near_the_reference(alpha, often):
+    X, y = rare()
+    y = (table(*X.shape)[1] > 0).astype(np.int64) if often else noisy(X, y)
+    found, best = predicted(X, y, 2, penalty="l2", alpha=alpha, solver="sgd"), newton(X, y, alpha)
+    losses = [float(np.mean(-np.log(np.where(y == 1, p, 1 - p)))) for p in (found, best)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.03)
 
 
 # --- scales, through the preprocessing ----------------------------------------------------------------------------
