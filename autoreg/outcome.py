@@ -18,7 +18,7 @@ from autoreg.record import plain
 from autoreg.selection import Corrected, Decision, Estimate, complete, corrected_cv, time_blocks
 from autoreg.shipping import Shipment
 from autoreg.space import LISTED, Space, derive_seed
-from autoreg.trial import Extension, Floats, Scalar, State, TrialRecord
+from autoreg.trial import Extension, Floats, State, TrialRecord
 
 NOTHING = Corrected(np.nan, np.nan, np.nan, 0, 0)
 
@@ -77,8 +77,7 @@ class Outcome:
     @property
     def cautions(self) -> list[str]:
         """Why figures or models may mislead, in words."""
-        endless = [(r, r.result.native.get(f"{r.backend}.{SEPARATED}")) for r, _ in self.parts]
-        return [*self.estimate.warnings, *(_without_end(r, by) for r, by in endless if by)]
+        return [*self.estimate.warnings, *_without_end([record for record, _ in self.parts])]
 
     @property
     def cv_fresh(self) -> float:
@@ -114,12 +113,18 @@ class Outcome:
         return sorted(((r, float(w)) for r, w in pairs if w > 0), key=lambda pair: -pair[1])
 
 
-def _without_end(record: TrialRecord, by: Scalar) -> str:
-    return (
-        f"{record.backend} #{record.number} has no penalty and {by} can tell classes apart, so its weights have no best "
-        "value: they are where the solver stopped, and its probabilities come too close to 0 and 1; "
-        f"search.{record.backend}.penalty should be l2, l1 or elasticnet"
-    )
+def _without_end(shipped: Sequence[TrialRecord]) -> list[str]:
+    """One line for all that is shipped without a penalty and without weights that are best."""
+    found = [(r, by) for r in shipped if (by := r.result.native.get(f"{r.backend}.{SEPARATED}"))]
+    if not found:
+        return []
+    first, by = found[0]
+    names = ", ".join(f"{record.backend} #{record.number}" for record, _ in found)
+    return [
+        f"{names}: there is no penalty and {by} can tell classes apart, so the weights have no best value: they are where "
+        "the solver stopped, and probabilities come too close to 0 and 1; "
+        f"search.{first.backend}.penalty should be l2, l1 or elasticnet"
+    ]
 
 
 def correct(

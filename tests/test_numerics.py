@@ -231,5 +231,5 @@ def test_a_study_without_penalty_says_that_its_weights_have_no_end(penalty, gap,
     assert bool(lines) == warned
     if warned:
         assert len(lines) == 1
-        assert "sklearn #0 has no penalty and all columns together can tell classes apart" in lines[0]
+        assert "sklearn #0: there is no penalty and all columns together can tell classes apart" in lines[0]
         assert "search.sklearn.penalty should be l2, l1 or elasticnet" in lines[0]
