@@ -14,6 +14,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel
 
 
@@ -39,10 +40,21 @@ class AutoregModel(PythonModel):
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Predict a frame of raw rows, columns in any order; of images also an array (n, *image) or (n, pixels)."""
+        """Predict a frame of raw rows, columns in any order; of images also an array (n, *image) or (n, pixels).
+
+        Raises
+        ------
+        MlflowException
+            The rows cannot be used, in one line that names the column. A scoring server answers 400 with it; of any other
+            error it would tell nothing but a traceback.
+        """
         images = isinstance(model_input, np.ndarray) and self.package.image is not None
-        rows = model_input if images else pd.DataFrame(model_input)
-        predicted: pd.DataFrame = self.package.predict(rows)
+        try:
+            predicted: pd.DataFrame = self.package.predict(
+                model_input if images else pd.DataFrame(model_input)
+            )
+        except ValueError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
         return predicted
 
 

@@ -151,7 +151,7 @@ def judge(column: Any, notes: _Notes) -> Judged:
         return "date", as_moments(day), _reason(day)
     try:
         codes, words = texts(column)
-    except (TypeError, NotImplementedError):  # the second of Arrow's lists
+    except ValueError:
         raise DataError(
             f"data.source: column '{name}' holds values of type {nested(column)}; make it plain or name it in data.drop"
         ) from None

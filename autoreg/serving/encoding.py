@@ -40,10 +40,22 @@ def text_of(value: Any) -> str | None:
 
 
 def texts(column: pd.Series) -> tuple[NDArray[np.int64], list[str | None]]:
-    """Row codes (n,) and the canonical text of each code; the last code is that of missing values."""
+    """Row codes (n,) and the canonical text of each code; the last code is that of missing values.
+
+    Raises
+    ------
+    ValueError
+        A cell holds a list or another nested value; the message names the column.
+    """
     import pandas as pd
 
-    codes, found = pd.factorize(column)
+    try:
+        codes, found = pd.factorize(column)
+    except (TypeError, NotImplementedError):  # the second of Arrow's lists
+        name = str(getattr(column, "name", ""))
+        raise ValueError(
+            f"column {name!r}: expected one value a cell, found a list or another nested value"
+        ) from None
     return np.where(codes < 0, len(found), codes).astype(np.int64), [*(text_of(v) for v in found), None]
 
 
