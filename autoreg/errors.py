@@ -41,7 +41,7 @@ class StudyError(AutoregError):
 
 
 class DataError(AutoregError):
-    """A table that cannot be used: missing, empty, wrong target, one class (exit 65)."""
+    """A table that cannot be used: missing, empty, wrong target, one class; or a record or model of another release (exit 65)."""
 
     exit_code = 65
 

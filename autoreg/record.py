@@ -312,10 +312,13 @@ class StudyRecord:
         """
         from pydantic import TypeAdapter
 
-        found = TypeAdapter(cls).validate_json(text)
-        if found.format != FORMAT:
-            raise ValueError(f"record format {found.format} is not {FORMAT}: use the version that wrote it")
-        return found
+        raw = json.loads(text)
+        written = raw.get("format", FORMAT) if isinstance(raw, dict) else FORMAT
+        if written != FORMAT:  # asked first: of another format nothing else need fit
+            raise ValueError(
+                f"a newer autoreg wrote it (format {written!r:.20}, this one reads {FORMAT}); upgrade autoreg here"
+            )
+        return TypeAdapter(cls).validate_json(text)
 
 
 def plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import socket
 import sys
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from autoreg.errors import AutoregError, StudyError, TrackingUnavailable, UsageError
+from autoreg.errors import AutoregError, DataError, StudyError, TrackingUnavailable, UsageError
 from autoreg.secrets import redact
 
 T = TypeVar("T")
@@ -26,6 +27,10 @@ KNOCK_PAUSE = 1.0
 """Seconds before a server that did not answer is asked once more."""
 GREETED_FOR = 60.0
 """Seconds for which a server that has answered is not asked again whether it is there."""
+SCHEMA = re.compile(
+    r"database schema \(found version (?!None)(\w+), but expected|Can't locate revision identified by '(\w+)'"
+)
+"""How MLflow and its migrations tell that a database is of another MLflow's making."""
 _greeted: dict[str, float] = {}
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
@@ -53,6 +58,8 @@ def quiet_client() -> Any:
     ------
     TrackingUnavailable
         The store cannot be opened.
+    DataError
+        It is a database that another MLflow has made.
     """
     for name, value in WAITS.items():
         os.environ.setdefault(name, value)
@@ -216,12 +223,33 @@ def reaching(uri: str) -> Iterator[None]:
     except (AutoregError, KeyboardInterrupt):
         raise
     except Exception as error:
+        if found := SCHEMA.search(str(error)):
+            raise DataError(_schema_words(found[1] or found[2])) from error
         if not _is_store_error(error):
             raise
         first = redact(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
         raise TrackingUnavailable(
             f"the tracking store {redact(uri)} cannot be used: {first[:300]}; what is recorded is kept, run again to resume"
         ) from error
+
+
+def _schema_words(schema: str) -> str:
+    """What to do about a database whose schema is not the one that the installed MLflow works with."""
+    import mlflow
+    from alembic.script import ScriptDirectory
+    from mlflow.store.db.utils import _get_alembic_config
+
+    uri = redact(canonical(str(mlflow.get_tracking_uri())))
+    steps = ScriptDirectory.from_config(_get_alembic_config(""))  # type: ignore[no-untyped-call]
+    if schema in {step.revision for step in steps.walk_revisions()}:
+        return (
+            f"the tracking store {uri} was made by an older MLflow than {mlflow.__version__}, which is installed here: "
+            f"make a copy of it, then run: mlflow db upgrade '{uri}'"
+        )
+    return (
+        f"the tracking store {uri} was made by a newer MLflow than {mlflow.__version__}, which is installed here and does "
+        f"not know its schema {schema}: upgrade mlflow here"
+    )
 
 
 def patiently(call: Callable[[], T], seconds: float = 60.0) -> T:

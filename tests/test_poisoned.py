@@ -144,7 +144,7 @@ def test_preprocessing_that_was_changed_is_refused(package):
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 9}, {"members": None}, {"members": [{"kind": "pickle", "preprocess": 0}]}, {"temperature": "hot"},
+        {"format": 1}, {"members": None}, {"members": [{"kind": "pickle", "preprocess": 0}]}, {"temperature": "hot"},
         {"members": [{"kind": "linear", "preprocess": "../../x"}]}, {"files": []}, {"format": None},
     ],
 )  # fmt: skip

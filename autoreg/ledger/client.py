@@ -10,14 +10,36 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from autoreg.errors import DataError
 from autoreg.ledger.runs import RESULT, STATUS, unpack
 from autoreg.secrets import redact
 from autoreg.trial import TrialRecord
 
+FORMAT, FORMAT_TAG = 1, "autoreg.format"
+"""Of all that is written of a study (its tags, its trials' records and arrays, its files), and the tag of its parent run that
+tells it; a run without one has format 1. A release that writes what this one could not read counts one up."""
 PARENT = "mlflow.parentRunId"
 WITHHELD = "autoreg.predictions"
 """Tag of a trial whose predictions stayed on the machine that ran it."""
 PAGE = 1000
+
+
+def readable(run: Any) -> Any:
+    """A study's parent run, when what is kept under it is in a format that this release reads.
+
+    Raises
+    ------
+    DataError
+        A newer release wrote it.
+    """
+    tags = run.data.tags
+    written = str(tags.get(FORMAT_TAG, FORMAT))
+    if written.isdecimal() and int(written) <= FORMAT:
+        return run
+    raise DataError(
+        f"study '{tags.get('autoreg.study', '')}' (run {run.info.run_id}) was recorded by a newer autoreg: {FORMAT_TAG} is "
+        f"{written!r:.20}, this one reads up to {FORMAT}; upgrade autoreg here"
+    )
 
 
 def search_runs(client: Any, experiments: Sequence[str], condition: str) -> list[Any]:

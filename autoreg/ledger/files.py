@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoreg.ledger.client import search_runs
+from autoreg.ledger.client import readable, search_runs
 from autoreg.tracking import quiet_client, reaching
 
 KEY = "autoreg.retune_key"
@@ -53,6 +53,13 @@ def run_of_key(model: str, key: str) -> tuple[str, dict[str, str]] | None:
     """Id and tags of the parent run that a retune of this model was begun with under this key, or None.
 
     Of several the newest that has its files: a retune that was started over has one more.
+
+    Raises
+    ------
+    TrackingUnavailable
+        The store cannot be reached.
+    DataError
+        A newer release wrote it.
     """
     client = quiet_client()
     with reaching(str(client.tracking_uri)):
@@ -63,4 +70,4 @@ def run_of_key(model: str, key: str) -> tuple[str, dict[str, str]] | None:
     if not runs:
         return None
     found = max(runs, key=lambda r: ("autoreg.described" in r.data.tags, r.info.start_time, r.info.run_id))
-    return str(found.info.run_id), dict(found.data.tags)
+    return str(readable(found).info.run_id), dict(found.data.tags)

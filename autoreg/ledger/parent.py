@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autoreg.errors import StudyError, UsageError
+from autoreg.ledger.client import FORMAT, FORMAT_TAG
 from autoreg.ledger.contract import StudyHeader
 from autoreg.ledger.view import set_view
 from autoreg.tracking import found_or_none
@@ -67,6 +68,7 @@ def study_tags(header: StudyHeader, generation: int) -> dict[str, str]:
     """Tags by which a study is found again."""
     return {
         "autoreg.role": "study",
+        FORMAT_TAG: str(FORMAT),
         "autoreg.study": header.name,
         "autoreg.digest": header.digest,
         "autoreg.generation": str(generation),

@@ -64,6 +64,8 @@ def reconcile(study_or_run: str, dry_run: bool = False) -> Reconciled:
     ------
     StudyError
         Nothing of that name or id is in the tracking store.
+    DataError
+        A newer release wrote it.
     Busy
         A driver of this host works on the study.
     TrackingUnavailable

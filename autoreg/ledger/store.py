@@ -20,6 +20,7 @@ from autoreg.ledger.client import (
     generation_of,
     leftovers,
     read_result,
+    readable,
     records_by_number,
     search_runs,
     source_tags,
@@ -47,6 +48,8 @@ class MlflowLedger:
     ------
     TrackingUnavailable
         From any method: the store cannot be reached or written.
+    DataError
+        From ``begin``: a newer release wrote what the store has of the study.
     """
 
     def __init__(self) -> None:
@@ -117,7 +120,7 @@ class MlflowLedger:
 
         An answer that gets lost makes the client ask for a run twice; what is left of the other one goes.
         """
-        runs = [r for r in parents if generation_of(r) == generation]
+        runs = [readable(r) for r in parents if generation_of(r) == generation]
         runs.sort(key=lambda r: ("autoreg.described" not in r.data.tags, r.info.start_time, r.info.run_id))
         for double in runs[1:]:
             if "autoreg.described" not in double.data.tags:

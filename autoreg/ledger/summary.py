@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autoreg.errors import DataError, StudyError, did_you_mean
-from autoreg.ledger.client import PARENT, generation_of, read_result, records_by_number, search_runs
+from autoreg.ledger.client import PARENT, generation_of, read_result, readable, records_by_number, search_runs
 from autoreg.ledger.runs import RECORD
 from autoreg.record import StudyRecord
 from autoreg.secrets import redact
@@ -28,6 +28,8 @@ def read_summary(study_or_run: str) -> dict[str, Any]:
     ------
     StudyError
         Nothing of that name or id is in the tracking store.
+    DataError
+        A newer release wrote it.
     """
     client = quiet_client()
     with reaching(str(client.tracking_uri)):
@@ -84,6 +86,8 @@ def read_trials(study_or_run: str) -> StudyTrials:
     ------
     StudyError
         Nothing of that name or id is in the tracking store.
+    DataError
+        A newer release wrote it.
     """
     client = quiet_client()
     with reaching(str(client.tracking_uri)):
@@ -153,7 +157,7 @@ def find_parent(client: Any, study_or_run: str) -> Any:
     """The run of that id (or the study it belongs to), else the newest generation of the study of that name."""
     run = found_or_none(client.get_run, study_or_run)
     if run is not None:
-        return client.get_run(run.data.tags.get("autoreg.session_of", run.info.run_id))
+        return readable(client.get_run(run.data.tags.get("autoreg.session_of", run.info.run_id)))
     experiments = [e.experiment_id for e in client.search_experiments()]
     parents = search_runs(client, experiments, "tags.`autoreg.role` = 'study'")
     found = [r for r in parents if r.data.tags.get("autoreg.study") == study_or_run]
@@ -163,4 +167,4 @@ def find_parent(client: Any, study_or_run: str) -> Any:
             f"no study or run '{study_or_run}' is recorded in {redact(str(client.tracking_uri))}"
             f"{did_you_mean(study_or_run, names)}; check the name, the folder you are in and MLFLOW_TRACKING_URI"
         )
-    return max(found, key=lambda r: (r.info.start_time, generation_of(r)))
+    return readable(max(found, key=lambda r: (r.info.start_time, generation_of(r))))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from autoreg.errors import DataError, StudyError, did_you_mean
 from autoreg.registry.aliases import give_alias
 from autoreg.secrets import redact
-from autoreg.serving import FORMAT, IMAGES, Package
+from autoreg.serving import FORMAT, IMAGES, NewerFormatError, Package
 from autoreg.tracking import found_or_none, quiet_client, reaching
 
 if TYPE_CHECKING:
@@ -211,6 +211,8 @@ def load_package(uri: str) -> Package:
     ------
     StudyError
         No such model, or not one of autoreg's.
+    DataError
+        It is damaged, or a newer release made it.
     """
     if Path(uri).is_dir():
         return _open(Path(uri), uri)
@@ -250,6 +252,10 @@ def _open(folder: Path, uri: str) -> Package:
                 return Package.load(place)
             except ImportError:
                 raise  # a library is missing here
+            except NewerFormatError as error:
+                raise DataError(
+                    f"model '{redact(uri)}' was made by a newer autoreg ({error}): upgrade autoreg here"
+                ) from error
             except Exception as error:  # whatever a library raises over a file that it cannot read
                 told = str(error).strip().splitlines() or [type(error).__name__]
                 raise DataError(

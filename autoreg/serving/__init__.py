@@ -28,11 +28,11 @@ from .members import (
     softmax,
     two_columns,
 )
-from .package import FORMAT, IMAGES, Chain, Package, sharpened, shifted
+from .package import FORMAT, IMAGES, NEWEST, Chain, NewerFormatError, Package, sharpened, shifted
 from .words import STEPS, weights, words_of
 
 __all__ = [
-    "FORMAT", "IMAGES", "MEMBERS", "NUMBER", "STEPS", "TRUTH", "BoosterMember", "Chain", "LinearMember", "Member", "NetworkMember",
-    "Package", "Preprocessor", "block_of", "booster_matrix", "calendar", "hashed", "numbers", "parse", "pixel_names", "pixels",
+    "FORMAT", "IMAGES", "MEMBERS", "NEWEST", "NUMBER", "STEPS", "TRUTH", "BoosterMember", "Chain", "LinearMember", "Member", "NetworkMember",
+    "NewerFormatError", "Package", "Preprocessor", "block_of", "booster_matrix", "calendar", "hashed", "numbers", "parse", "pixel_names", "pixels",
     "sharpened", "shifted", "sigmoid", "softmax", "spelled", "spelled_shape", "text_of", "texts", "two_columns", "weights", "words_of",
 ]  # fmt: skip

@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 FORMAT = 2
 IMAGES = 3
 """Format of packages over images, which code that knows only ``FORMAT`` would take for tables."""
+NEWEST = max(FORMAT, IMAGES)
 TINY = 1e-15
 Matrix = NDArray[Any]
 Chain = tuple[Preprocessor, Any, float]
+
+
+class NewerFormatError(ValueError):
+    """A package that a newer release wrote: there is nothing wrong with it, but this code cannot read it."""
 
 
 def sharpened(p: Matrix, temperature: float) -> Matrix:
@@ -178,15 +183,18 @@ class Package:
 
         Raises
         ------
+        NewerFormatError
+            The package was written in a format that came after this code.
         ValueError
-            The package was written in a format this code does not know, or a file of it is not what was written.
+            It tells no format, or a file of it is not what was written.
         """
         folder = Path(folder)
         about = json.loads((folder / "package.json").read_text(encoding="utf-8"))
-        if about["format"] not in (FORMAT, IMAGES):
-            raise ValueError(
-                f"package format {about['format']} is not {FORMAT} or {IMAGES}: use the version that wrote it"
-            )
+        written = about.get("format")
+        if isinstance(written, int) and written > NEWEST:
+            raise NewerFormatError(f"package format {written}, up to {NEWEST} can be read here")
+        if written not in (FORMAT, IMAGES):
+            raise ValueError(f"expected package format {FORMAT} or {IMAGES}, found {written!r:.40}")
         if "files" in about:
             needed = [f"preprocess_{int(entry['preprocess'])}.json" for entry in about["members"]]
             needed += [f"member_{i}/{MEMBERS[e['kind']].file}" for i, e in enumerate(about["members"])]
