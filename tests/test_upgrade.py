@@ -161,7 +161,7 @@ def test_a_run_without_a_format_is_read_as_the_first(ledger):
     assert watch.replayed == STOPPED_AFTER
 
 
-@pytest.mark.parametrize("written", [str(FORMAT + 1), "2.0", "next"])
+@pytest.mark.parametrize("written", [str(FORMAT + 1), "next"])
 @pytest.mark.parametrize(
     "command",
     [
