@@ -150,11 +150,20 @@ def loaded(port, bodies, rate, seconds, samples):
     return load
 
 
+def family(pid):
+    """A process and all below it."""
+    whole = psutil.Process(pid)
+    return [whole, *whole.children(recursive=True)]
+
+
 def cost(pid):
     """Resident MB and open descriptors of a process and all below it."""
-    whole = psutil.Process(pid)
-    every = [whole, *whole.children(recursive=True)]
-    return sum(p.memory_info().rss for p in every) / 2**20, sum(p.num_fds() for p in every)
+    return sum(p.memory_info().rss for p in family(pid)) / 2**20, sum(p.num_fds() for p in family(pid))
+
+
+def worked(pid):
+    """Milliseconds of processor time that a process and all below it have used."""
+    return 1e3 * sum(sum(p.cpu_times()[:2]) for p in family(pid))
 
 
 # -- rows that are wrong -------------------------------------------------------------------------------------------
@@ -250,14 +259,14 @@ def served(backend, folder, rate, seconds):
     )  # uvicorn is started by name
     with process(words, cwd=folder, env={**os.environ, "PATH": beside}) as server:
         answers(f"http://127.0.0.1:{port}/ping", seconds=300)
-        costs = [cost(server.pid)]
+        costs, before = [cost(server.pid)], worked(server.pid)
 
         def sample():
             costs.append(cost(server.pid))
 
         settled = min(SETTLED, seconds / 2)
         load = loaded(port, bodies, rate, seconds, {settled: sample, seconds - 0.5: sample})
-        wrong = said(backend, load, costs)
+        wrong = said(backend, load, costs, worked(server.pid) - before)
         for case in cases(rows):
             good, code, line = outcome(port, case)
             print(f"{backend:8} {case.name:30} {code}  {line}" + ("" if good else "   <- WRONG"), flush=True)
@@ -265,12 +274,13 @@ def served(backend, folder, rate, seconds):
     return wrong
 
 
-def said(backend, load, costs):
+def said(backend, load, costs, work):
     """Print what a load came to; returns what is wrong with it."""
     memory, descriptors = ([pair[i] for pair in costs] for i in (0, 1))
     print(
         f"{backend:8} {len(load.latencies)} answers, {len(load.failures)} failures; "
         f"median {load.share(0.5):.1f} ms, p99 {load.share(0.99):.1f} ms, max {load.share(1):.1f} ms; "
+        f"processor {work / max(1, len(load.latencies)):.1f} ms each; "
         f"RSS {' -> '.join(f'{mb:.0f}' for mb in memory)} MB; descriptors {' -> '.join(map(str, descriptors))}",
         flush=True,
     )
