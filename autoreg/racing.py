@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,30 +145,48 @@ def _loss(record: TrialRecord) -> float:
 
 
 class Ranking:
-    """Scored trials of one backend, best first: by their mean loss above the best complete trial's in the folds that both have.
+    """Scored trials of one backend by their mean loss above the best complete trial's in the folds that both have.
 
-    What it has worked out of a trial it remembers for as long as that one is the best.
+    It remembers what it has worked out: a search looks at it after every block.
     """
 
     def __init__(self) -> None:
-        self._best = -1
-        self._above: dict[int, float] = {}
+        self._taken, self._best = 0, (math.inf, -1)
+        self._scored: list[TrialRecord] = []
+        self._above: list[float] = []
+        self._values: dict[str, list[float]] = {}
+        self._folds: Sequence[float] = ()
 
-    def of(self, told: Iterable[TrialRecord]) -> list[TrialRecord]:
-        """The trials that have a score, in order; none where none is complete."""
-        scored = [r for r in told if r.result.state is not State.FAILED]
-        complete = [r for r in scored if r.result.state is State.COMPLETE]
-        if not complete:
-            return []
-        best = min(complete, key=lambda r: (r.result.loss, r.number))
-        if best.number != self._best:
-            self._best, self._above = best.number, {}
-        above, folds = self._above, best.result.fold_losses
-        for r in scored:
-            if r.number not in above:
-                mine = r.result.fold_losses
-                above[r.number] = sum(m - its for m, its in zip(mine, folds, strict=False)) / len(mine)
-        return sorted(scored, key=lambda r: (above[r.number], r.number))
+    def take(self, told: Collection[TrialRecord]) -> Ranking:
+        """Take in the trials that are new, which stand at the end."""
+        for r in islice(told, self._taken, None):
+            if r.result.state is State.COMPLETE and (r.result.loss, r.number) < self._best:
+                self._best, self._folds, self._above = (r.result.loss, r.number), r.result.fold_losses, []
+            if r.result.state is not State.FAILED:
+                self._scored.append(r)
+        self._taken = len(told)
+        return self
+
+    def order(self) -> NDArray[np.int64]:
+        """Places of the scored trials, best first, equals by number; none where no trial is complete."""
+        if not self._folds:
+            return np.empty(0, np.int64)
+        for r in self._scored[len(self._above) :]:
+            mine = r.result.fold_losses
+            self._above.append(sum(m - its for m, its in zip(mine, self._folds, strict=False)) / len(mine))
+        return np.lexsort((self.numbers(), np.array(self._above)))
+
+    def numbers(self) -> NDArray[np.int64]:
+        """Numbers of the scored trials."""
+        return np.fromiter((r.number for r in self._scored), np.int64, len(self._scored))
+
+    def values(self, name: str) -> Floats:
+        """What the scored trials had for a name; 0 where it had no effect."""
+        found = self._values.setdefault(name, [])
+        for r in self._scored[len(found) :]:
+            value = r.result.params.get(name, 0)
+            found.append(0.0 if isinstance(value, bool | str) else max(0.0, float(value)))
+        return np.array(found)
 
 
 @dataclass(frozen=True)
@@ -193,7 +212,7 @@ class Crowd:
 def crowds(
     first: Mapping[str, Dimension],
     now: Mapping[str, Dimension],
-    ranked: Sequence[TrialRecord],
+    ranking: Ranking,
     before: Sequence[Extension],
     possible: Callable[[str, Range], bool],
 ) -> list[Crowd]:
@@ -203,21 +222,21 @@ def crowds(
     ----------
     first, now : mapping of str to Dimension
         The dimensions as the study began, and as they are.
-    ranked : sequence of TrialRecord
-        The backend's scored trials, best first: see ``Ranking``.
+    ranking : Ranking
+        The backend's trials.
     before : sequence of Extension
         What was extended for it so far.
     possible : callable
         Whether the backend can use a range under a name.
     """
-    found = []
+    found, order = [], ranking.order()
     for name, d in now.items():
         origin = first[name]
         if not isinstance(d, Range) or not isinstance(origin, Range) or not d.log or d.integer:
             continue
         mine = [e for e in before if e.name == name]
         since = max((e.number for e in mine), default=-1)
-        end = _crowded(name, d, ranked, since)
+        end = _crowded(d, ranking.values(name)[order], ranking.numbers()[order], since)
         if end is None:
             continue
         ends = (
@@ -245,31 +264,24 @@ def crowded_end(name: str, d: Range, told: Sequence[TrialRecord], since: int = -
     since : int
         Number of the first trial that was asked of the range as it is.
     """
-    return _crowded(name, d, Ranking().of(told), since)
+    ranking = Ranking().take(told)
+    order = ranking.order()
+    return _crowded(d, ranking.values(name)[order], ranking.numbers()[order], since)
 
 
-def _crowded(name: str, d: Range, ranked: Sequence[TrialRecord], since: int) -> str | None:
-    if sum(r.number >= since for r in ranked) < SETTLED or not _active(ranked[0], name):
+def _crowded(d: Range, values: Floats, numbers: NDArray[np.int64], since: int) -> str | None:
+    """The crowded end, from the values of the scored trials, best first, and their numbers."""
+    if (numbers >= since).sum() < SETTLED or not values[0] > 0:
         return None
-    active = [r for r in ranked if _active(r, name)]
+    active = values[values > 0]
     if len(active) < 4:
         return None
-    best = [_place(d, r, name) for r in active[: max(4, math.ceil(0.15 * len(active)))]]
-    for end, near in (("lower", [p <= EDGE for p in best]), ("upper", [p >= 1 - EDGE for p in best])):
-        if sum(near) >= 0.75 * len(near):
+    best = active[: max(4, math.ceil(0.15 * len(active)))]
+    places = np.log(best / d.low) / math.log(d.high / d.low)
+    for end, near in (("lower", places <= EDGE), ("upper", places >= 1 - EDGE)):
+        if near.mean() >= 0.75:
             return end
     return None
-
-
-def _active(record: TrialRecord, name: str) -> bool:
-    """Whether a name had effect in a trial."""
-    value = record.result.params.get(name, 0)
-    return not isinstance(value, bool | str) and value > 0
-
-
-def _place(d: Range, record: TrialRecord, name: str) -> float:
-    """Where a trial's value lies between the ends, 0 to 1 on the log scale."""
-    return math.log(float(record.result.params[name]) / d.low) / math.log(d.high / d.low)
 
 
 def _wider(name: str, d: Range, end: str) -> Range | None:

@@ -212,8 +212,8 @@ class Referee:
 
         before = [e for e in self.extensions if e.backend == name]
         found = []
-        ranked = self.rankings[name].of(arm.told.values())
-        for crowd in crowds(self.first[name].dimensions, now, ranked, before, possible):
+        ranking = self.rankings[name].take(arm.told.values())
+        for crowd in crowds(self.first[name].dimensions, now, ranking, before, possible):
             wider, place = crowd.wider, f"search.{name}.{crowd.name}"
             words = f"{place}: the best trials crowd the {crowd.end} end {crowd.value:.4g}"
             if wider.extend:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from autoreg.backends import get_backend
 from autoreg.errors import StudyError
-from autoreg.racing import Judge, crowded_end, crowds, improvement, share_above_zero, verdict
+from autoreg.racing import Judge, Ranking, crowded_end, crowds, improvement, share_above_zero, verdict
 from autoreg.trial import Extension, Range, State, TrialRecord, TrialResult
 
 
@@ -222,7 +222,7 @@ def found(now, told, before=(), name="alpha", backend="sklearn", first=None):
             return False
         return True
 
-    return crowds({name: first or now}, {name: now}, told, list(before), possible)
+    return crowds({name: first or now}, {name: now}, Ranking().take(told), list(before), possible)
 
 
 def test_an_end_moves_tenfold_at_most_twice():
@@ -257,3 +257,27 @@ def test_a_step_size_stops_at_one(high, wider):
     told = trials([float(i) for i in range(16)], eta=[high] * 4 + [high / 8] * 12)
     crowd = found(Range(high / 50, high, log=True), told, name="eta", backend="xgboost")
     assert [c.wider.high for c in crowd] == ([] if wider is None else [wider])
+
+
+def test_a_ranking_that_grows_is_the_one_made_at_once():
+    rng = np.random.default_rng(0)
+    states = [State.PRUNED, State.FAILED, *[State.COMPLETE] * 4]
+    told = []
+    for n, folds in enumerate(rng.random((80, 3)).round(1)):  # rounded, so that some are equal
+        state = states[n % 6]
+        kept = tuple(folds[: 1 if state is State.PRUNED else 3])
+        result = TrialResult(state, {"alpha": float(n % 3)}, loss=float(np.mean(kept)), fold_losses=kept)
+        told.append(TrialRecord(n, "a", {}, result))
+    growing = Ranking()
+    for end in range(1, 81):
+        growing.take(told[:end])
+        whole = Ranking().take(told[:end])
+        assert growing.order().tolist() == whole.order().tolist()
+        assert growing.values("alpha").tolist() == whole.values("alpha").tolist()
+    best = growing.numbers()[growing.order()][0]
+    scored = [r for r in told if r.result.state is State.COMPLETE]
+    assert (
+        best == min(scored, key=lambda r: (r.result.loss, r.number)).number
+        or told[best].result.state is State.PRUNED
+    )
+    assert Ranking().take(told[:2]).order().tolist() == []  # none is complete yet
