@@ -78,7 +78,7 @@ def test_predictions_survive_and_only_kept_rows_are_stored():
 
 def test_curves_keep_both_ends():
     steps, values = thin(np.arange(1000.0))
-    assert (steps[0], steps[-1], len(steps)) == (0, 999, 50)
+    assert (steps[0], steps[-1], len(steps)) == (0, 999, 25)
     assert np.array_equal(steps, values)
 
 

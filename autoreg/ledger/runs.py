@@ -19,7 +19,7 @@ from autoreg.trial import CANONICAL, State, TrialRecord, TrialResult
 
 ARTIFACT = "trial.npz"
 RESULT, RECORD = "result.json", "record.json"
-CURVE_POINTS = 50
+CURVE_POINTS = 25
 """Points of a curve in a run: each is a row that the store writes, which is most of the cost of tracking a trial."""
 STATUS = {State.COMPLETE: "FINISHED", State.PRUNED: "KILLED", State.FAILED: "FAILED"}
 
@@ -151,6 +151,6 @@ def thinned_curves(record: TrialRecord) -> Iterator[tuple[str, int, float]]:
 
 
 def thin(curve: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """At most 50 steps of a curve, both ends among them."""
+    """At most ``CURVE_POINTS`` steps of a curve, both ends among them."""
     steps = np.unique(np.linspace(0, len(curve) - 1, min(len(curve), CURVE_POINTS)).round().astype(np.int64))
     return steps, curve[steps]
