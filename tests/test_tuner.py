@@ -3,6 +3,7 @@
 import functools
 import http.server
 import math
+import sys
 import threading
 
 import numpy as np
@@ -109,6 +110,12 @@ def test_the_registered_model_predicts_raw_rows_as_in_process(store):
     np.testing.assert_array_equal(loaded.predict_raw(frame[frame.columns[::-1]]), loaded.predict_raw(frame))
     with pytest.raises(ValueError, match="mean radius"):
         loaded.predict(frame.drop(columns="mean radius"))
+
+
+def test_a_process_keeps_no_copy_of_the_code_of_each_model_that_it_registers(store):
+    before = set(sys.modules)
+    tune(study(trials=2, backends=["sklearn"]))
+    assert not [name for name in set(sys.modules) - before if "packaged_serving" in name]
 
 
 def test_a_finished_study_is_skipped_and_more_trials_continue_it(store):

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 LIBRARIES = {"linear": (), "booster": ("xgboost",), "network": ("tensorflow", "keras")}
 HERE = Path(__file__).parent.parent
+PACKAGED = "autoreg_packaged_serving_"
+"""How modules of a stored model's own serving code are called; see ``pyfunc_entry``."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ def _log(client: Any, package: Package, registration: Registration) -> str:
         place.mkdir()
         package.save(place)
         shutil.copytree(HERE / "serving", place / "serving", ignore=shutil.ignore_patterns("__pycache__"))
-        with warnings.catch_warnings(), _hushed("mlflow"):
+        with warnings.catch_warnings(), _hushed("mlflow"), _tried():
             # MLflow warns about type hints and integer columns that the package handles itself.
             warnings.simplefilter("ignore")
             import mlflow.pyfunc
@@ -150,6 +154,21 @@ def _log(client: Any, package: Package, registration: Registration) -> str:
                 metadata={"autoreg.format": IMAGES if package.image else FORMAT},
             )
     return str(info.model_id)
+
+
+@contextmanager
+def _tried() -> Iterator[None]:
+    """Forget the serving code that MLflow has imported in the block to try a model out, in a folder that is gone.
+
+    A process that runs study after study would keep a copy of it for each.
+    """
+    before = set(sys.modules)
+    try:
+        yield
+    finally:
+        for name in [n for n in sys.modules if n.startswith(PACKAGED) and n not in before]:
+            if not Path(sys.modules[name].__file__ or "").is_file():
+                del sys.modules[name]
 
 
 class _hushed:
