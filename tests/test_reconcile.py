@@ -2,10 +2,9 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from test_spool import HEADER, record
 
-from autoreg.cli import cli
+from autoreg.__main__ import main
 from autoreg.errors import Busy, StudyError
 from autoreg.ledger import MlflowLedger, study_lock
 from autoreg.ledger.reconcile import reconcile
@@ -109,10 +108,11 @@ def test_what_is_no_study_is_one_clear_line(study):
         reconcile(plain)
 
 
-def test_the_command_prints_a_line_each_and_one_json_object(study):
-    plan = CliRunner().invoke(cli, ["reconcile", "s", "--dry-run"])
-    assert plan.stdout == "would close the study's run as KILLED, which said RUNNING\n"
-    done = CliRunner().invoke(cli, ["reconcile", "s", "--json", "-"])
-    said = json.loads(done.stdout)
+def test_the_command_prints_a_line_each_and_one_json_object(study, capsys):
+    assert main(["reconcile", "s", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "would close the study's run as KILLED, which said RUNNING\n"
+    assert main(["reconcile", "s", "--json", "-"]) == 0
+    said = json.loads(capsys.readouterr().out)
     assert (said["status"], len(said["done"]), said["run_id"]) == ("reconciled", 1, study.run_id)
-    assert CliRunner().invoke(cli, ["reconcile", "s"]).stdout == "nothing to do\n"
+    assert main(["reconcile", "s"]) == 0
+    assert capsys.readouterr().out == "nothing to do\n"
