@@ -113,7 +113,8 @@ def saved_arrays(record: TrialRecord, header: StudyHeader, whole: bool = False) 
     if r.predictions is not None and (whole or not header.private):
         arrays["predictions"] = r.predictions[header.kept]
     content = io.BytesIO()
-    np.savez_compressed(content, **arrays)
+    # Predictions hardly shrink, and compressing them is most of a quick trial's cost.
+    np.savez(content, **arrays)
     return content.getvalue()
 
 
