@@ -358,6 +358,7 @@ class TestCommand:
         assert kills >= 3, kills
         assert trial_table(whole) == trial_table(killed)
 
+    @pytest.mark.full
     def test_a_trial_that_takes_the_driver_down_is_failed_the_second_time(self, tmp_path):
         study = (
             STUDY.format(trials=8).replace('["sklearn", "xgboost"]', '["sklearn"]').replace("seed = 3", "")
