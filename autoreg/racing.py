@@ -230,13 +230,14 @@ def crowds(
         Whether the backend can use a range under a name.
     """
     found, order = [], ranking.order()
+    numbers = ranking.numbers()[order]
     for name, d in now.items():
         origin = first[name]
         if not isinstance(d, Range) or not isinstance(origin, Range) or not d.log or d.integer:
             continue
         mine = [e for e in before if e.name == name]
         since = max((e.number for e in mine), default=-1)
-        end = _crowded(d, ranking.values(name)[order], ranking.numbers()[order], since)
+        end = _crowded(d, ranking.values(name)[order], numbers, since)
         if end is None:
             continue
         ends = (
