@@ -21,6 +21,8 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+from test_tuner import Stopper
+
 HERE = Path(__file__).resolve().parent
 FIXTURES = HERE / "fixtures"
 PLACE, CODE, MOST = "@PLACE@", "CODE", 1_000_000
@@ -41,28 +43,6 @@ seed = {seed}
 race = false
 """
 STOPPED_AFTER = 3
-
-
-class Stopper:
-    """A watch that interrupts after so many computed trials, as Ctrl-C would, and counts those that are replayed."""
-
-    def __init__(self, after=-1):
-        self.after, self.numbers, self.replayed = after, [], 0
-
-    def say(self, message):
-        pass
-
-    def planned(self, trials, seconds):
-        pass
-
-    def stage(self, name):
-        pass
-
-    def trial(self, record, replayed):
-        self.numbers.append(record.number)
-        self.replayed += replayed
-        if len(self.numbers) - self.replayed == self.after:
-            raise KeyboardInterrupt
 
 
 def unpack(archive, folder):

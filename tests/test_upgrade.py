@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from make_ledger_fixture import FIXTURES, MOST, PLACE, STOPPED_AFTER, Stopper, unpack
+from make_ledger_fixture import FIXTURES, MOST, PLACE, STOPPED_AFTER, unpack
+from test_tuner import Stopper
 
 from autoreg import tune
 from autoreg.__main__ import main
@@ -132,7 +133,7 @@ def test_the_stopped_study_goes_on_from_its_trials(ledger):
     before = read_summary("stopped")
     rows = {row["number"]: row for row in before["trials_table"]}
     assert len(rows) == STOPPED_AFTER
-    watch = Stopper()
+    watch = Stopper(-1)
     found = tune("stopped.toml", watch=watch).as_json()
     assert (found["status"], found["run_id"]) == ("tuned", before["run_id"])
     assert (watch.numbers, watch.replayed) == (list(range(6)), STOPPED_AFTER)
@@ -156,7 +157,7 @@ def test_a_run_without_a_format_is_read_as_the_first(ledger):
     client, run_id = quiet_client(), read_summary("stopped")["run_id"]
     client.delete_tag(run_id, FORMAT_TAG)
     assert read_summary("stopped")["run_id"] == run_id
-    watch = Stopper()
+    watch = Stopper(-1)
     tune("stopped.toml", watch=watch)
     assert watch.replayed == STOPPED_AFTER
 
