@@ -95,10 +95,8 @@ class MlflowLedger:
         )  # fmt: skip
         self.spool = Spool(self.uri, header.digest, self.run_id)
         for number in self.withheld:
-            if (
-                number not in self.spool.private
-            ):  # what the search compares with is gone: computed again, the same
-                del history.records[number]
+            if number not in self.spool.private:
+                del history.records[number]  # what the search compares with is gone: computed again, the same
         kept = self.spool.read()
         if kept.damaged:
             self.cautions.append(
