@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import psutil
 from fault_drivers import TUNE, Outcome, begun
 from fault_servers import free_port, process
-from fault_tools import Driver, account, broken, study, until
+from fault_tools import Driver, account, broken, study, until, writing_for
 
 # -- 3: kill -9 a worker ---------------------------------------------------------------------------------------
 
@@ -23,7 +23,27 @@ def killed_workers(lab, short):
     if find_spec("autoreg.executor.cluster") and find_spec("distributed") and not short:
         with ExitStack() as stack:
             _kill(found, lab, short, "dask", stack)
+    for seed in range(0 if short else 5):
+        _kill_writing(found, lab, seed)
     return found
+
+
+def _kill_writing(found, lab, seed):
+    """Kill -9 the process that writes trials' runs, once it does."""
+    text = study(240)
+    whole, folder = lab.whole(text), lab.folder(text)
+    store, label = lab.local(folder), f"writing process, seed {seed}"
+    driver = Driver(folder, *TUNE, env=store.env, beside=True)
+    until(lambda: driver.code is not None or writing_for(driver), 60)
+    process = writing_for(driver)
+    if process is not None:
+        begun(store, driver, random.Random(seed).randrange(100, 220))
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+            found.times += 1
+    if driver.wait() != 0:
+        found.wrong.append(f"{label}: exit code {driver.code}: {driver.words()[-300:]}")
+    found.add(label, broken(store, whole))
 
 
 def _kill(found, lab, short, engine, stack=None):

@@ -122,11 +122,11 @@ def shown(kind, trials, found):
         )
 
 
-REAL = {"sklearn": (60_000, 120, {}), "xgboost": (600, 120, {"xgboost": {"rounds": 25}})}
+REAL = {"sklearn": (60_000, 300, {}), "xgboost": (600, 300, {"xgboost": {"rounds": 25}})}
 """Backends whose trials fit in about 0.1 s: on so many rows, how many trials, and the settings for it."""
 
 
-def tracking(cases=((0.1, 120), (1.0, 24)), sizes=(60, 400), rows=5000, fitted=REAL):
+def tracking(cases=((0.1, 300), (1.0, 24)), sizes=(60, 400), rows=5000, fitted=REAL):
     """Print what tracking adds to the wall of a study, by the length of its trials and of the calls they are made of."""
     data = table(rows, 20)
     print(

@@ -11,7 +11,7 @@ from scaling_driver import planned_study, table
 
 from autoreg.evaluation import Candidate
 from autoreg.executor import SerialExecutor, Work, WorkerPool
-from autoreg.executor.workers import cores
+from autoreg.interpreter import cores
 from autoreg.space import Proposer
 
 TIMES = {"sklearn": 20, "xgboost": 1}

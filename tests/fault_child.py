@@ -18,6 +18,7 @@ import numpy as np
 from autoreg.backends import BACKENDS
 from autoreg.backends.linear import LinearBackend
 from autoreg.evaluation import fold_seed
+from autoreg.ledger import beside
 from autoreg.space import derive_seed
 
 CLIENT = ("mlflow", "MlflowClient")
@@ -56,6 +57,8 @@ def run(spec):
         _deadly(*spec["step"])
     if spec.get("backend"):
         BACKENDS["sklearn"] = f"fault_child:{spec['backend']}"
+    if spec.get("beside"):
+        beside.AFTER = beside.SHARE = beside.BUSY = 0
     if spec.get("file_size"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (spec["file_size"], resource.RLIM_INFINITY))
     from autoreg.__main__ import main

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 import fault_child
+import psutil
 
 HERE = Path(__file__).parent
 PRELOADED = [
@@ -93,7 +94,7 @@ class Driver:
     """A running ``autoreg`` command.
 
     ``cold`` starts a fresh interpreter; else the process is forked from one that has the libraries imported. The rest
-    (``step``, ``backend``, ``file_size``) is what ``fault_child.run`` does to it.
+    (``step``, ``backend``, ``beside``, ``file_size``) is what ``fault_child.run`` does to it.
     """
 
     def __init__(self, folder, *argv, cold=False, env=None, **trouble):
@@ -147,6 +148,15 @@ class Driver:
     def result(self):
         """The JSON object it printed."""
         return json.loads(self.out.read_text())
+
+
+def writing_for(driver):
+    """The process that writes trials' runs for a driver, if it has one."""
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(driver.pid).children():
+            if "autoreg.ledger.beside" in child.cmdline():
+                return child
+    return None
 
 
 # -- stores ----------------------------------------------------------------------------------------------------

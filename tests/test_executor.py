@@ -21,7 +21,8 @@ from autoreg.errors import AutoregError, UsageError
 from autoreg.evaluation import Candidate
 from autoreg.executor import SerialExecutor, Work, WorkerPool, worker_count
 from autoreg.executor.worker import pack, unpack
-from autoreg.executor.workers import THREADS, cores, worker_environment
+from autoreg.executor.workers import THREADS, worker_environment
+from autoreg.interpreter import cores
 from autoreg.planning import plan
 from autoreg.spec import parse_study
 from autoreg.trial import OutOfTime, State

@@ -1,23 +1,18 @@
-"""One worker process: how it is started, what it may use, how it ended.
-
-A worker is a fresh interpreter, never a fork: a fork of a process that has used XGBoost, TensorFlow or OpenMP hangs.
-"""
+"""One worker process: how it is started, what it may use, how it ended."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
 from autoreg.errors import UsageError
 from autoreg.executor.tasks import Task
 from autoreg.executor.worker import Parcel
+from autoreg.interpreter import cores, start
 
 THREADS = (
     "OMP_NUM_THREADS",
@@ -27,15 +22,6 @@ THREADS = (
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
 )
-BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from autoreg.executor.worker import main; "
-    "main(int(sys.argv[2]), int(sys.argv[3]))"
-)
-
-
-def cores() -> int:
-    """Processor cores open to this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def worker_count(n_jobs: int) -> int:
@@ -97,19 +83,8 @@ class WorkerProcess:
     @classmethod
     def start(cls, parcel: Parcel, environment: Mapping[str, str]) -> WorkerProcess:
         """Start a process; it says when it is ready."""
-        ours, theirs = Pipe()
-        data = parcel.file.fileno()
-        paths = json.dumps([place for place in sys.path if isinstance(place, str)])
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-c", BOOT, paths, str(theirs.fileno()), str(data)],
-                stdin=subprocess.DEVNULL,
-                stdout=2,  # stdout is kept for data
-                env=environment,
-                pass_fds=(theirs.fileno(), data),
-                start_new_session=True,  # Ctrl-C is the driver's to handle
-            )
-        return cls(process, ours)
+        process, channel = start("autoreg.executor.worker", environment, [parcel.file.fileno()])
+        return cls(process, channel)
 
     def end(self) -> int:
         """Kill the process; its exit code."""

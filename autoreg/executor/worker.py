@@ -1,22 +1,19 @@
 """What a worker process does: read the problem, then answer tasks until the driver is gone.
 
-Tasks come pickled, over a socket pair between two processes of one program; the problem lies in an unnamed file that all
-workers map into memory. Nothing is read from a place that others can write to.
+Tasks come over the channel; the problem lies in an unnamed file that all workers map into memory. Nothing is read from a place
+that others can write to.
 """
 
 from __future__ import annotations
 
 import mmap
-import os
 import pickle
-import signal
 import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import IO, Any
 
@@ -25,6 +22,7 @@ import cloudpickle
 from autoreg.backends import Backend
 from autoreg.evaluation import Problem, evaluate
 from autoreg.executor.tasks import Work
+from autoreg.interpreter import listen, opened, portable
 from autoreg.quiet import quiet_libraries
 
 ALIGNED = 64
@@ -81,28 +79,17 @@ def unpack(packed: Packed, data: int) -> Problem:
 
 def main(channel: int, data: int) -> None:
     """Serve the driver at the other end of file descriptor ``channel``."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    driver = opened(channel)
     quiet_libraries()
-    driver = Connection(channel)
-    os.set_inheritable(channel, False)
     packed: Packed = driver.recv()
     inbox: SimpleQueue[Work] = SimpleQueue()
-    threading.Thread(target=_listen, args=(driver, inbox), daemon=True).start()
+    threading.Thread(target=listen, args=(driver, inbox.put), daemon=True).start()
     problem = unpack(packed, data)
     driver.send(("ready", None))
     backends: dict[str, Backend] = {}
     while True:
         work = inbox.get()
         driver.send(_answer(work, problem, packed.backends, backends, lambda: driver.send(("begun", None))))
-
-
-def _listen(driver: Connection, inbox: SimpleQueue[Work]) -> None:
-    """Take tasks in; end the process when the driver has ended, in the middle of a fit too."""
-    try:
-        while True:
-            inbox.put(driver.recv())
-    except (EOFError, OSError):
-        os._exit(1)
 
 
 def _answer(
@@ -120,14 +107,5 @@ def _answer(
         begin()  # a time limit is on the trial, not on the first import of its library
         results = evaluate(backends[work.backend], work.candidates, problem, work.incumbent)
     except Exception as error:
-        return "error", (_portable(error), traceback.format_exc())
+        return "error", (portable(error), traceback.format_exc())
     return "done", (results, started, started + time.monotonic() - clock)
-
-
-def _portable(error: Exception) -> Exception:
-    """The exception, or one of a plain type that says the same where it does not survive being sent."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error

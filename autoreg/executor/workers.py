@@ -14,7 +14,6 @@ from autoreg.evaluation import Problem
 from autoreg.executor.process import (
     THREADS,
     WorkerProcess,
-    cores,
     ending,
     worker_count,
     worker_environment,
@@ -23,7 +22,7 @@ from autoreg.executor.tasks import Done, Task, Work, WorkerTraceback, overdue
 from autoreg.executor.worker import Parcel, parcel
 from autoreg.trial import OutOfTime
 
-__all__ = ["THREADS", "Crew", "WorkerPool", "cores", "worker_count", "worker_environment"]
+__all__ = ["THREADS", "Crew", "WorkerPool", "worker_count", "worker_environment"]
 
 ATTEMPTS = 4
 """Workers that a task may cost before it is given up."""

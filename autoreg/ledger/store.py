@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.errors import TrackingUnavailable
+from autoreg.ledger.beside import BesideRuns
 from autoreg.ledger.client import (
     PARENT,
     generation_of,
@@ -59,7 +60,7 @@ class MlflowLedger:
         self.header: StudyHeader | None = None
         self.common: dict[str, str] = {}
         self.generation = 0
-        self.runs: TrialRuns | None = None
+        self.runs: BesideRuns | None = None
         self.spool: Spool | None = None
         self.writer: Writer | None = None
         self.written: dict[int, str] = {}
@@ -89,10 +90,11 @@ class MlflowLedger:
                 self.run_id = str(self._parent(self._parents(header), self.generation).info.run_id)
                 describe(self.client, self.run_id, header)
                 history = History()
-        self.runs = TrialRuns(
+        runs = TrialRuns(
             self.client, self.experiment_id, self.run_id, header.name, header.digest, self.generation,
             header.metric, self.common,
         )  # fmt: skip
+        self.runs = BesideRuns(runs)
         self.spool = Spool(self.uri, header.digest, self.run_id)
         for number in self.withheld:
             if number not in self.spool.private:
@@ -366,6 +368,8 @@ class MlflowLedger:
         if self.writer is None or self.spool is None:
             return
         self.writer.close()
+        if self.runs is not None:
+            self.runs.close()
         with suppress(OSError):
             self.spool.left()
             if not self.spool.holds:
