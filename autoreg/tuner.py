@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from autoreg.backends.common import calm_algebra
 from autoreg.ending import SHIP_SHARE, Ending, ending
 from autoreg.errors import AutoregError, Interrupted, NoTrialCompleted
 from autoreg.executor import Engine, EngineName, Executor
@@ -137,7 +138,7 @@ def run(
     ledger: Ledger = MemoryLedger() if tracking == "off" else MlflowLedger()
     store = getattr(ledger, "uri", "")
     lock = study_lock(canonical(store), planned.digest, planned.study.name) if store else nullcontext()
-    with lock, where:
+    with lock, where, calm_algebra():
         return _Run(planned, ledger, watch, began, where, purpose, explain=explain).go(fresh)
 
 

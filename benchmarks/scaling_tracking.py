@@ -12,6 +12,7 @@ from pathlib import Path
 
 from scaling_driver import Clock, Sham, planned_study, searching, table
 
+from autoreg.backends.common import calm_algebra
 from autoreg.executor import SerialExecutor
 from autoreg.header import study_header
 from autoreg.ledger import MemoryLedger, MlflowLedger
@@ -92,7 +93,8 @@ def timed(planned, make, ledger):
             marks["start"] = now(ledger)
 
     clock.trial = trial
-    searching(planned, executor, clock, ledger, history).run()
+    with calm_algebra():
+        searching(planned, executor, clock, ledger, history).run()
     return [b - a for a, b in zip(marks["start"], now(ledger), strict=True)]
 
 

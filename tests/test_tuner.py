@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+import threadpoolctl
 from sklearn.datasets import load_breast_cancer
 
 from autoreg import tune
@@ -60,6 +61,12 @@ class Stopper:
         self.replayed += replayed
         if len(self.numbers) - self.replayed == self.after:
             raise KeyboardInterrupt
+
+
+def _algebra_threads():
+    """Threads of the linear algebra libraries in this process; they must agree."""
+    (found,) = {lib["num_threads"] for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"}
+    return found
 
 
 def children(store, result):
@@ -164,6 +171,21 @@ def test_an_unfinished_run_is_ignored_and_gone_at_the_end(store):
     )
     result = tune(study()).as_json()
     assert {r.info.status for r in children(store, result)} <= {"FINISHED", "KILLED"}
+
+
+def test_linear_algebra_has_one_thread_throughout_a_study_and_the_users_again_after_it():
+    """One product outside the fits would keep a thread spinning through all of them."""
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+
+        seen = []
+
+        class Threads(Stopper):
+            def trial(self, record, replayed):
+                seen.append(_algebra_threads())
+
+        tune(study(trials=4), tracking="off", watch=Threads(99))
+        assert seen == [1] * 4
+        assert _algebra_threads() == 2
 
 
 def test_the_trials_are_the_same_in_memory_and_in_mlflow(store):

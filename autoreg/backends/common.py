@@ -81,7 +81,8 @@ def calm_algebra() -> AbstractContextManager[Any]:
     """One thread for linear algebra in the block.
 
     A product's last bits depend on the number of threads, and a trial is to be the same beside other workers as alone.
-    Threads that spin for tiny products also cost ten times what they save, the more so beside other processes.
+    Threads that spin for tiny products also cost ten times what they save, the more so beside other processes; and one product
+    that uses them keeps them spinning, a core each, long after it: so a whole study is such a block.
     """
     limited: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
     return limited

@@ -20,6 +20,7 @@ from typing import IO, Any
 import cloudpickle
 
 from autoreg.backends import Backend
+from autoreg.backends.common import calm_algebra
 from autoreg.evaluation import Problem, evaluate
 from autoreg.executor.tasks import Work
 from autoreg.interpreter import listen, opened, portable
@@ -87,9 +88,12 @@ def main(channel: int, data: int) -> None:
     problem = unpack(packed, data)
     driver.send(("ready", None))
     backends: dict[str, Backend] = {}
-    while True:
-        work = inbox.get()
-        driver.send(_answer(work, problem, packed.backends, backends, lambda: driver.send(("begun", None))))
+    with calm_algebra():
+        while True:
+            work = inbox.get()
+            driver.send(
+                _answer(work, problem, packed.backends, backends, lambda: driver.send(("begun", None)))
+            )
 
 
 def _answer(
