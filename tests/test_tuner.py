@@ -176,7 +176,6 @@ def test_an_unfinished_run_is_ignored_and_gone_at_the_end(store):
 def test_linear_algebra_has_one_thread_throughout_a_study_and_the_users_again_after_it():
     """One product outside the fits would keep a thread spinning through all of them."""
     with threadpoolctl.threadpool_limits(2, user_api="blas"):
-
         seen = []
 
         class Threads(Stopper):
