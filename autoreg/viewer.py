@@ -113,7 +113,9 @@ def serving(store: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # jobs are for language models; their processes stay away
     }
-    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"} | settings
+    # MLflow's own list takes any name that begins like a private address: a page of such a name could read the store.
+    names = {"MLFLOW_SERVER_ALLOWED_HOSTS": f"{HOST},localhost,{HOST}:*,localhost:*"}
+    environment = names | {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"} | settings
     with tempfile.TemporaryFile() as log:
         # A group of its own: Ctrl-C reaches this process alone, which then ends all of the server's.
         server = subprocess.Popen(

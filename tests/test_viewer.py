@@ -114,6 +114,25 @@ def test_where_the_store_is_a_server_its_links_are_printed(store, tmp_path, monk
 
 
 @pytest.mark.slow
+def test_the_server_answers_to_this_hosts_names_alone(store, tmp_path):
+    """A web page under a name of its own that leads here must not read the store."""
+    from http.client import HTTPConnection
+
+    from autoreg.viewer import serving
+
+    port = free_port(None)
+    with serving(f"sqlite:///{tmp_path}/mlflow.db", port):
+        for name, code in (
+            (f"{HOST}:{port}", 200), ("localhost:8080", 200), (f"10.attacker.example:{port}", 403),
+            (f"192.168.attacker.example:{port}", 403), ("attacker.example", 403),
+        ):  # fmt: skip
+            connection = HTTPConnection(HOST, port, timeout=20)
+            connection.request("GET", "/graphql?query={__typename}", headers={"Host": name})
+            assert (connection.getresponse().status == 403) is (code == 403), name
+            connection.close()
+
+
+@pytest.mark.slow
 def test_a_store_that_no_server_can_read_is_told(tmp_path):
     from autoreg.errors import TrackingUnavailable
     from autoreg.viewer import serving
