@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoreg.backends import Backend, Fit, FitFailure, FitJob, always
+from autoreg.backends import Backend, Fit, FitFailure, FitJob, always, fits_abreast
 from autoreg.backends.common import calm_algebra
 from autoreg.data import encode, is_published
 from autoreg.effects import effects
@@ -202,9 +202,12 @@ def _evaluate_one(
     tally = _Tally(problem, candidate.params)
     reference = None if incumbent is None else problem.row_losses(incumbent)
     folds = problem.folds(backend.encoding)
+    jobs = [problem.job(candidate, data, k) for k, data in enumerate(folds)]
+    outcomes: list[Fit | FitFailure] = []
     for k, data in enumerate(folds):
-        outcome = backend.fit([problem.job(candidate, data, k)], in_time)[0]
-        if not tally.add(k, data, outcome):
+        if k == len(outcomes):  # those that are fitted side by side are judged in turn all the same
+            outcomes += backend.fit(jobs[k : k + fits_abreast(backend, jobs[k])], in_time)
+        if not tally.add(k, data, outcomes[k]):
             break
         if reference is not None and 2 <= k + 1 < len(folds):
             z = paired_z(problem.row_losses(tally.predictions), reference, problem.weight)

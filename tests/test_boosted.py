@@ -1,5 +1,6 @@
 """Boosted trees: the translation to XGBoost, stopping, DART, categories, and parts that are hard to learn from."""
 
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -7,12 +8,14 @@ import pytest
 import xgboost as xgb
 from backend_data import encoded, fit, params, sizes, without
 
-from autoreg.backends import Fit, FitFailure, FitJob, get_backend
+from autoreg.backends import Fit, FitFailure, FitJob, always, get_backend
 from autoreg.backends.boosted import dart_cap, round_cap
+from autoreg.backends.boosting import Rows, boost
 from autoreg.backends.common import threads
 from autoreg.errors import StudyError
 from autoreg.metrics import loss_rows
-from autoreg.trial import Encoded, Part, Sizes
+from autoreg.serving import booster_matrix
+from autoreg.trial import Encoded, OutOfTime, Part, Sizes
 
 BACKEND = get_backend("xgboost")
 KINDS = [("binary", 2), ("multiclass", 3), ("regression", 0)]
@@ -273,3 +276,71 @@ def test_seeds_matter_where_rows_are_drawn():
     assert isinstance(one, Fit)
     assert not np.array_equal(one.member.predict(data.score.X), two.member.predict(data.score.X))
     assert sizes(data).columns == 5
+
+
+@pytest.mark.parametrize("patience", [0, 7])
+@pytest.mark.parametrize(("task", "k"), KINDS)
+def test_the_loop_gives_what_xgboost_s_own_gives(task, k, patience):
+    data = encoded("tree", task, k)
+    y = data.train.y if k else (data.train.y - data.train.y.mean()) / data.train.y.std()
+    z = data.stop.y if k else (data.stop.y - data.train.y.mean()) / data.train.y.std()
+    objective = {
+        "binary": "binary:logistic",
+        "multiclass": "multi:softprob",
+        "regression": "reg:squarederror",
+    }
+    metric = {"binary": "logloss", "multiclass": "mlogloss", "regression": "rmse"}[task]
+    settings = {"objective": objective[task], "eval_metric": metric, "eta": 0.3, "subsample": 0.7, "seed": 4}
+    settings |= {"num_class": k} if task == "multiclass" else {}
+    parts = {"train_loss": (data.train.X, y), "stop_loss": (data.stop.X, z)}
+    ours = {n: booster_matrix(X, data.levels, Rows, label=t) for n, (X, t) in parts.items()}
+    theirs = {n: booster_matrix(X, data.levels, label=t) for n, (X, t) in parts.items()}
+    stopping = xgb.callback.EarlyStopping(rounds=patience, metric_name=metric, data_name="stop_loss")
+    losses = {}
+    reference = xgb.train(
+        settings, theirs["train_loss"], 60, evals=[(m, n) for n, m in theirs.items()], evals_result=losses,
+        callbacks=[stopping] if patience else [], verbose_eval=False,
+    )  # fmt: skip
+    if patience:
+        reference = reference[: reference.best_iteration + 1]
+    found = boost(settings, ours, 60, patience, always)
+    assert found.losses == {n: told[metric] for n, told in losses.items()}
+    assert found.booster.save_raw("json") == reference.save_raw("json")
+    assert patience == 0 or found.booster.num_boosted_rounds() < len(found.losses["stop_loss"]) < 60
+
+
+def test_the_time_is_asked_for_between_rounds():
+    asked = iter([True] * 7 + [False])
+    data, job = encoded("tree"), {**STOPPED, "patience": 0}
+    with pytest.raises(OutOfTime):
+        BACKEND.fit([FitJob(params(BACKEND, data, **job), data, 0)], lambda: next(asked))
+    assert next(asked, None) is None  # once before the fit, then before each round
+
+
+def test_without_a_stop_part_the_rounds_follow_from_the_step():
+    data = encoded("tree", stop=False)
+    few = fit(BACKEND, data, **{**STOPPED, "eta": 0.3, "rounds": 500})
+    many = fit(BACKEND, data, **{**STOPPED, "eta": 0.05, "rounds": 500})
+    capped = fit(BACKEND, data, **{**STOPPED, "eta": 0.05, "rounds": 50})
+    plain = fit(BACKEND, data, **{**STOPPED, "eta": 0.3, "rounds": 100, "patience": 0})
+    assert [few.rounds, many.rounds, capped.rounds, plain.rounds] == [34, 200, 50, 100]
+    assert few.params["patience"] == 0
+
+
+def test_fits_side_by_side_are_those_one_by_one_and_share_the_time(monkeypatch):
+    data = [encoded("tree", "multiclass", 3, seed=s) for s in range(5)]
+    jobs = [FitJob(params(BACKEND, d, **STOPPED), d, 3) for d in data]
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert BACKEND.abreast(jobs[0]) == 1
+    alone = BACKEND.fit(jobs)
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    assert BACKEND.abreast(jobs[0]) == 4
+    began = time.perf_counter()
+    abreast = BACKEND.fit(jobs)
+    assert sum(f.seconds for f in abreast) <= time.perf_counter() - began
+    for one, other in zip(alone, abreast, strict=True):
+        assert one.member.booster.save_raw("json") == other.member.booster.save_raw("json")
+        assert (one.rounds, one.complexity) == (other.rounds, other.complexity)
+    in_time = iter([True] * 40)
+    with pytest.raises(OutOfTime):
+        BACKEND.fit(jobs, lambda: next(in_time, False))

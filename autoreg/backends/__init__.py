@@ -7,8 +7,10 @@ says what each fit was. It knows nothing of trials, folds, Optuna or MLflow.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Protocol
 
@@ -43,7 +45,8 @@ class FitJob:
     seed : int
         Seed of every random choice inside the fit.
     rounds : int
-        0: train until the stop part stops improving for ``patience`` (or to the cap where there is no stop part);
+        0: train until the stop part stops improving for ``patience`` (where there is none, for as long as the backend
+        finds fit);
         above 0: train for exactly that many epochs or rounds, as a refit does.
     accuracy : bool
         Whether the curves of a network's accuracy are wanted beside those of its loss.
@@ -195,18 +198,38 @@ def fits_alone(backend: Backend, params: Params) -> bool:
     return alone is not None and bool(alone(params))
 
 
+def fits_abreast(backend: Backend, job: FitJob) -> int:
+    """How many fits of such jobs a backend runs side by side when they are given to it in one call."""
+    abreast = getattr(backend, "abreast", None)
+    return 1 if abreast is None else max(1, int(abreast(job)))
+
+
 def each_in_time(
-    fit: Callable[[FitJob], Fit | FitFailure], jobs: Sequence[FitJob], in_time: Callable[[], bool]
+    fit: Callable[[FitJob], Fit | FitFailure],
+    jobs: Sequence[FitJob],
+    in_time: Callable[[], bool],
+    abreast: int = 1,
 ) -> list[Fit | FitFailure]:
-    """Fit jobs one by one, asking for the time before each.
+    """Fit jobs one by one, or so many at a time in threads, asking for the time before each.
 
     NumPy's floating-point warnings are off: a fit judges its own result, and some BLAS kernels raise the
     "invalid value" flag over padding they never return.
     """
-    outcomes = []
-    for job in jobs:
+
+    def timely(job: FitJob) -> Fit | FitFailure:
         if not in_time():
             raise OutOfTime
         with np.errstate(all="ignore"):
-            outcomes.append(fit(job))
-    return outcomes
+            return fit(job)
+
+    if min(abreast, len(jobs)) < 2:
+        return [timely(job) for job in jobs]
+    began = time.perf_counter()
+    pool = ThreadPoolExecutor(min(abreast, len(jobs)), "autoreg-fit")
+    try:
+        outcomes = list(pool.map(timely, jobs))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    # Side by side they took this long together.
+    share = (time.perf_counter() - began) / max(1e-9, sum(o.seconds for o in outcomes))
+    return [replace(o, seconds=o.seconds * min(1.0, share)) for o in outcomes]

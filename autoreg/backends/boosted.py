@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import xgboost as xgb
 
 from autoreg.backends import NOTHING_GIVEN, Fit, FitFailure, FitJob, always, each_in_time
+from autoreg.backends.boosting import Rows, boost
 from autoreg.backends.checks import Limit, check_space
 from autoreg.backends.common import (
     NO_ROW,
     class_totals,
     counted,
+    granted_threads,
     mean_weight,
     smooth_rates,
     standardised,
@@ -121,8 +125,17 @@ class BoostedBackend:
         check_space(self.name, space, LIMITS)
 
     def fit(self, jobs: Sequence[FitJob], in_time: Callable[[], bool] = always) -> list[Fit | FitFailure]:
-        """Fit every job in turn."""
-        return each_in_time(_fit, jobs, in_time)
+        """Fit every job, several side by side where one alone would leave cores idle."""
+        with warnings.catch_warnings():
+            # From 3.4 on XGBoost asks for dropout without this word, which older ones cannot do without.
+            warnings.filterwarnings("ignore", r".*`booster=dart` is deprecated", UserWarning)
+            return each_in_time(
+                partial(_fit, in_time=in_time), jobs, in_time, self.abreast(jobs[0]) if jobs else 1
+            )
+
+    def abreast(self, job: FitJob) -> int:
+        """Fits of such jobs that the cores are enough for."""
+        return granted_threads() // _threads(job)
 
 
 @dataclass(frozen=True)
@@ -144,7 +157,11 @@ def _plan(job: FitJob, stop: Part | None) -> _Plan:
     dropout, rounds = float(p["dropout"]), int(p["rounds"])
     if dropout:
         rounds = min(rounds, dart_cap(len(job.data.train), _outputs(job)))
-    patience = int(p["patience"]) if stop is not None and not dropout and not job.rounds else 0
+    patience = int(p["patience"]) if not dropout and not job.rounds else 0
+    if (
+        patience and stop is None
+    ):  # nothing tells when to stop: so many steps that together they go ten times the way
+        patience, rounds = 0, min(rounds, math.ceil(10 / float(p["eta"])))
     native: dict[str, Any] = {
         "booster": "dart" if dropout else "gbtree",
         "tree_method": "hist",
@@ -178,7 +195,7 @@ def _objective(job: FitJob) -> tuple[dict[str, Any], str]:
     return {"objective": "multi:softprob", "num_class": job.data.n_classes}, "mlogloss"
 
 
-def _fit(job: FitJob) -> Fit | FitFailure:
+def _fit(job: FitJob, in_time: Callable[[], bool] = always) -> Fit | FitFailure:
     started = time.perf_counter()
     train = counted(job.data.train)
     stop = None if job.data.stop is None else counted(job.data.stop)
@@ -193,7 +210,7 @@ def _fit(job: FitJob) -> Fit | FitFailure:
         if job.data.task != "regression" and (class_totals(train, job.data.n_classes) > 0).sum() == 1:
             booster = _constant(job, plan, train)
         else:
-            booster, curves = _train(job, plan, train, stop, shift, scale)
+            booster, curves = _train(job, plan, train, stop, shift, scale, in_time)
     except xgb.core.XGBoostError as error:
         return FitFailure(f"xgboost: {_first_line(error)}", plan.params, time.perf_counter() - started)
     wrong = [name for name, curve in curves.items() if not np.isfinite(curve).all()]
@@ -211,7 +228,13 @@ def _fit(job: FitJob) -> Fit | FitFailure:
 
 
 def _train(
-    job: FitJob, plan: _Plan, train: Part, stop: Part | None, shift: float, scale: float
+    job: FitJob,
+    plan: _Plan,
+    train: Part,
+    stop: Part | None,
+    shift: float,
+    scale: float,
+    in_time: Callable[[], bool],
 ) -> tuple[Any, dict[str, Floats]]:
     """Boost and keep the best rounds; losses by round in the internal loss's own unit."""
     parts = {"train_loss": train}
@@ -221,38 +244,23 @@ def _train(
         name: booster_matrix(
             part.X,
             job.data.levels,
+            Rows,
             label=standardised(part, shift, scale) if job.data.task == "regression" else part.y,
             weight=part.weight,
         )
         for name, part in parts.items()
     }
-    losses: dict[str, dict[str, list[float]]] = {}
-    stopping = [
-        xgb.callback.EarlyStopping(rounds=plan.patience, metric_name=plan.metric, data_name="stop_loss")
-    ]
-    with warnings.catch_warnings():
-        # From 3.4 on XGBoost asks for dropout without this word, which older ones cannot do without.
-        warnings.filterwarnings("ignore", r".*`booster=dart` is deprecated", UserWarning)
-        booster = xgb.train(
-            plan.native
-            | {
-                "eval_metric": plan.metric,
-                "seed": job.seed,
-                "nthread": threads(train.X.size * _outputs(job)),
-            },
-            matrices["train_loss"],
-            plan.rounds,
-            evals=[(matrix, name) for name, matrix in matrices.items()],
-            evals_result=losses,
-            callbacks=stopping if plan.patience else None,
-            verbose_eval=False,
-        )
-    if plan.patience:
-        booster = booster[: booster.best_iteration + 1]
-    curves = {name: np.asarray(found[plan.metric]) for name, found in losses.items()}
+    settings = plan.native | {"eval_metric": plan.metric, "seed": job.seed, "nthread": _threads(job)}
+    found = boost(settings, matrices, plan.rounds, plan.patience, in_time)
+    curves = {name: np.asarray(losses) for name, losses in found.losses.items()}
     if job.data.task == "regression":
         curves = {name: (curve * scale) ** 2 for name, curve in curves.items()}
-    return booster, curves
+    return found.booster, curves
+
+
+def _threads(job: FitJob) -> int:
+    """Threads of one fit."""
+    return threads(job.data.train.X.size * _outputs(job))
 
 
 def _outputs(job: FitJob) -> int:

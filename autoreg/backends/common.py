@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autoreg.interpreter import cores
 from autoreg.trial import Floats, Part
 
 NO_ROW = "every row of the train part has weight 0"
@@ -65,16 +66,16 @@ def standardised(part: Part, shift: float, scale: float) -> NDArray[Any]:
 
 
 def threads(work: float) -> int:
-    """Threads for a fit of so many cells (rows * columns * outputs): one where more would only wait.
+    """Threads for a fit of so many cells (rows * columns * outputs): one where more would only wait."""
+    return max(1, min(granted_threads(), int(work // 500_000)))
 
-    At most what OMP_NUM_THREADS grants, else the cores open to this process.
-    """
+
+def granted_threads() -> int:
+    """Threads that all fits of this process may use together: what OMP_NUM_THREADS grants, else the cores open to it."""
     granted = os.environ.get("OMP_NUM_THREADS", "")
     if granted.isdigit() and int(granted) > 0:
-        allowed = int(granted)
-    else:
-        allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, int(work // 500_000)))
+        return int(granted)
+    return cores()
 
 
 def calm_algebra() -> AbstractContextManager[Any]:

@@ -110,8 +110,8 @@ class BoosterMember:
         return cls(booster, meta["levels"], meta["task"], meta["scale"], meta["shift"])
 
 
-def booster_matrix(X: Matrix, levels: Sequence[int], **fields: Any) -> Any:
-    """Encoded rows as an ``xgboost.DMatrix``; category codes outside their levels become missing."""
+def booster_matrix(X: Matrix, levels: Sequence[int], kind: Any = None, **fields: Any) -> Any:
+    """Encoded rows as an ``xgboost.DMatrix``, or another ``kind`` of it; category codes outside their levels become missing."""
     import xgboost
 
     X = np.asarray(X, np.float32)
@@ -120,7 +120,10 @@ def booster_matrix(X: Matrix, levels: Sequence[int], **fields: Any) -> Any:
     if any(levels):
         top = np.array([n if n else np.inf for n in levels])
         X = np.where((top > X) & ((X >= 0) | ~np.isfinite(top)), X, np.nan).astype(np.float32)
-    return xgboost.DMatrix(X, feature_names=names, feature_types=kinds, enable_categorical=True, **fields)
+    if X.size < 500_000:  # more threads would take longer to meet than to read it
+        fields["nthread"] = 1
+    kind = xgboost.DMatrix if kind is None else kind
+    return kind(X, feature_names=names, feature_types=kinds, enable_categorical=True, **fields)
 
 
 def rows_at_once(model: Any) -> int:
