@@ -10,7 +10,7 @@ from backend_data import encoded, fit, params, sizes, without
 
 from autoreg.backends import Fit, FitFailure, FitJob, always, get_backend
 from autoreg.backends.boosted import dart_cap, round_cap
-from autoreg.backends.boosting import Rows, boost
+from autoreg.backends.boosting import Rows, boost, leaves
 from autoreg.backends.common import threads
 from autoreg.errors import StudyError
 from autoreg.metrics import loss_rows
@@ -344,3 +344,10 @@ def test_fits_side_by_side_are_those_one_by_one_and_share_the_time(monkeypatch):
     in_time = iter([True] * 40)
     with pytest.raises(OutOfTime):
         BACKEND.fit(jobs, lambda: next(in_time, False))
+
+
+@pytest.mark.parametrize("given", [{}, {"gamma": 0.9}, {"dropout": 0.3}, {"max_depth": 1, "rounds": 1}])
+@pytest.mark.parametrize(("task", "k"), KINDS)
+def test_leaves_are_those_of_the_trees_as_text(task, k, given):
+    booster = fit(BACKEND, encoded("tree", task, k), **{"rounds": 20, **given}).member.booster
+    assert leaves(booster) == sum(tree.count("leaf=") for tree in booster.get_dump()) > 0

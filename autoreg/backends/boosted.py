@@ -14,7 +14,7 @@ import numpy as np
 import xgboost as xgb
 
 from autoreg.backends import NOTHING_GIVEN, Fit, FitFailure, FitJob, always, each_in_time
-from autoreg.backends.boosting import Rows, boost
+from autoreg.backends.boosting import Rows, boost, leaves
 from autoreg.backends.checks import Limit, check_space
 from autoreg.backends.common import (
     NO_ROW,
@@ -221,10 +221,11 @@ def _fit(job: FitJob, in_time: Callable[[], bool] = always) -> Fit | FitFailure:
     kept = int(booster.num_boosted_rounds())
     native = {f"xgboost.{k}": v for k, v in plan.native.items()} | {"xgboost.num_boost_round": kept}
     member = BoosterMember(booster, job.data.levels, job.data.task, scale, shift)
-    leaves = float(sum(tree.count("leaf=") for tree in booster.get_dump()))
     # Base rates alone have no stopping point: a refit on all classes must not average them in.
     rounds = kept if curves else 0
-    return Fit(member, plan.params, native, rounds, leaves, curves, time.perf_counter() - started)
+    return Fit(
+        member, plan.params, native, rounds, float(leaves(booster)), curves, time.perf_counter() - started
+    )
 
 
 def _train(

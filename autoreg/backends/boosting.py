@@ -6,13 +6,18 @@ tree. Here they are remembered. The rounds, the losses and the stopping are the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import xgboost as xgb
 
 from autoreg.trial import OutOfTime
+
+CHILDREN = re.compile(rb"left_children\[\$l#L(.{8})", re.DOTALL)
+"""In a saved model, UBJSON's way to begin an array of so many 32-bit numbers: a tree's left children, -1 for a leaf."""
 
 
 class Rows(xgb.DMatrix):  # type: ignore[misc]
@@ -138,3 +143,13 @@ def boost(
         if patience and i - best >= patience:
             break
     return Boosted(booster[: best + 1] if patience else booster.reset(), losses)
+
+
+def leaves(booster: Any) -> int:
+    """Leaves of all trees; read from the model as it is saved, which takes a third of the time of its text."""
+    raw = bytes(booster.save_raw("ubj"))
+    found = 0
+    for match in CHILDREN.finditer(raw):
+        count = int.from_bytes(match[1], "big")
+        found += int((np.frombuffer(raw, ">i4", count, match.end()) == -1).sum())
+    return found or sum(tree.count("leaf=") for tree in booster.get_dump())
