@@ -116,3 +116,21 @@ def test_the_command_prints_a_line_each_and_one_json_object(study, capsys):
     assert (said["status"], len(said["done"]), said["run_id"]) == ("reconciled", 1, study.run_id)
     assert main(["reconcile", "s"]) == 0
     assert capsys.readouterr().out == "nothing to do\n"
+
+
+def test_a_model_that_was_logged_for_a_version_that_never_came_goes(study):
+    client, uid = study.client, {"autoreg.uid": "x"}
+    made = {
+        what: client.create_logged_model(study.experiment_id, "model", study.run_id, tags=tags).model_id
+        for what, tags in (("named", uid), ("left", uid), ("the user's", {}))
+    }
+    client.create_registered_model("churn")
+    client.create_model_version(
+        "churn", f"models:/{made['named']}", study.run_id, tags=uid, model_id=made["named"]
+    )
+    line = f"the logged model {made['left']}, which no version names"
+    assert f"would delete {line}" in reconcile("s", dry_run=True).done
+    assert f"deleted {line}" in reconcile("s").done
+    left = {m.model_id for m in client.search_logged_models([study.experiment_id])}
+    assert left == {made["named"], made["the user's"]}
+    assert not any("logged model" in said for said in reconcile("s").done)

@@ -105,6 +105,7 @@ class _Work:
         self._deliver()
         self._tidy()
         self._close()
+        self._drop_models()
         self._look_at_versions()
         return self.said
 
@@ -174,6 +175,18 @@ class _Work:
         ):
             what = f"the study's run as {status}, which said {self.parent.info.status}"
             self._do(f"closed {what}", f"close {what}", self.client.set_terminated, self.run_id, status)
+
+    def _drop_models(self) -> None:
+        """Delete what was logged for a version that a crash prevented; the next start has logged, or logs, it anew."""
+        versions = self.client.search_model_versions(f"run_id = '{self.run_id}'")
+        named = {v.model_id or str(v.source).removeprefix("models:/") for v in versions}
+        models = self.client.search_logged_models(
+            [self.said.experiment_id], filter_string=f"source_run_id = '{self.run_id}'"
+        )
+        for model in models:
+            if "autoreg.uid" in model.tags and model.model_id not in named:
+                what = f"the logged model {model.model_id}, which no version names"
+                self._do(f"deleted {what}", f"delete {what}", self.client.delete_logged_model, model.model_id)
 
     def _look_at_versions(self) -> None:
         """Say what registering has left half done; the study's own command does the rest of it."""

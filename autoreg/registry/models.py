@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 LIBRARIES = {"linear": (), "booster": ("xgboost",), "network": ("tensorflow", "keras")}
 HERE = Path(__file__).parent.parent
+UID = "autoreg.uid"
+"""Tag of a version, and of the logged model that it names: which winner it is."""
 PACKAGED = "autoreg_packaged_serving_"
 """How modules of a stored model's own serving code are called; see ``pyfunc_entry``."""
 
@@ -95,8 +97,8 @@ def _existing(client: Any, registration: Registration) -> str | None:
         return None
     name = registration.model.replace("'", "''")
     versions = client.search_model_versions(f"name = '{name}' and run_id = '{registration.run_id}'")
-    uid = registration.tags["autoreg.uid"]
-    same = [v for v in versions if v.tags.get("autoreg.uid") == uid]
+    uid = registration.tags[UID]
+    same = [v for v in versions if v.tags.get(UID) == uid]
     return str(min(same, key=lambda v: int(v.version)).version) if same else None
 
 
@@ -137,8 +139,9 @@ def _log(client: Any, package: Package, registration: Registration) -> str:
 
             # MLflow itself would put it into the default experiment, which others may read.
             run = client.get_run(registration.run_id)
+            uid = {UID: registration.tags[UID]}
             made = client.create_logged_model(
-                run.info.experiment_id, "model", registration.run_id, params=run.data.params
+                run.info.experiment_id, "model", registration.run_id, params=run.data.params, tags=uid
             )
             info = Model.log(
                 artifact_path=None,
