@@ -152,10 +152,10 @@ class BesideRuns:
         self._end()
 
     def _end(self) -> None:
-        process, channel = self.process, self.channel
+        process, channel, idle = self.process, self.channel, self.ready and not self.waiting
         self.channel, self.ready = None, False
-        if process is not None and self.waiting:
-            process.kill()  # or its last answer would be waited for
+        if process is not None and not idle:
+            process.kill()  # or its last answer, or the end of its start, would be waited for
         if channel is not None:
             channel.close()
         if process is not None:

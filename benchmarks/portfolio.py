@@ -1,0 +1,205 @@
+"""Configurations to begin a search with: learned on tables that no comparison uses, judged on each of them by the others.
+
+    python benchmarks/portfolio.py FOLDER --out portfolio.csv [--backends xgboost,keras,sklearn] [--many 48] [--rows 3000]
+    python benchmarks/portfolio.py --out portfolio.csv          (the tables below, from what is there)
+
+FOLDER holds an INDEX.csv (columns name, file, target, task). Every backend is given the same configurations on every table: its default
+and ``--many`` drawn from its own ranges. A table's losses (three folds, out of fold) are made comparable as regret: 0 the best of
+all that were tried there, 1 the backend's default, at most 1 (so that one table where everything fails does not decide). A portfolio is
+grown greedily: the next configuration is the one that lowers the mean over tables of the regret of the best so far the most.
+
+What is printed, by backend: the mean regret after so many trials, of the portfolio *chosen without the table at hand*, and of random
+configurations in the order of drawing (mean over 200 orders); then the portfolio of all tables. A table that is done is not run again.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from peers_data import read, read_index
+
+SETS = (
+    "kr-vs-kp", "kc1", "blood-transfusion", "australian", "titanic", "madelon", "electricity", "caravan",
+    "arrhythmia", "abalone", "wine_quality_red", "bike_sharing_hourly", "shipped:wine", "shipped:breast_cancer",
+    "shipped:digits", "shipped:diabetes",
+)  # fmt: skip
+"""None of `peers.py`. Of electricity and bikes a sample of rows, whose order in time plays no part here."""
+FIELDS = ("set", "backend", "config", "loss", "seconds", "params")
+SIZE = 8
+
+
+def table(name, folder, rows):
+    """(frame, name of its target, its task)."""
+    if name.startswith("shipped:"):
+        from sklearn import datasets
+
+        frame = getattr(datasets, f"load_{name.removeprefix('shipped:')}")(as_frame=True).frame
+        target, task = "target", "regression" if name.endswith("diabetes") else "auto"
+    else:
+        entry = read_index(folder)[name]
+        frame, target = read(entry), entry.target
+        task = "regression" if entry.task == "regression" else "auto"
+    return frame.sample(min(rows, len(frame)), random_state=0).reset_index(drop=True), target, task
+
+
+def drawn(backend, many):
+    """The same configurations for every table: the values of what is searched."""
+    from autoreg.space import Proposer, resolve
+    from autoreg.trial import Sizes
+
+    space = resolve(backend, Sizes("binary", 1000, 20, 2), {}, "random")
+    proposer = Proposer(space, "random", 7, backend.name)
+    proposer.ask(0)
+    asked = [proposer.ask(n + 1).params for n in range(many)]
+    return [{name: found[name] for name in space.searched} for found in asked]
+
+
+def fitted_in(space, full, config):
+    """A configuration in another table's space: values moved to its ends."""
+    from autoreg.trial import Range
+
+    found = dict(full)
+    for name, d in space.searched.items():
+        value = config.get(name)
+        if value is None:
+            continue
+        if isinstance(d, Range):
+            if not (d.off and value == 0):
+                value = min(max(value, d.low), d.high)
+            found[name] = round(value) if d.integer else value
+        elif value in d.values:
+            found[name] = value
+    return found
+
+
+def tried(planned, backend, configs):
+    """Losses and seconds of the default and of the configurations."""
+    from autoreg.evaluation import Candidate, evaluate
+    from autoreg.space import Proposer
+
+    space = planned.resolved[backend.name]
+    proposer = Proposer(space, "random", 7, backend.name)
+    default, full = proposer.ask(0).params, proposer.ask(1).params
+    every = [default, *(fitted_in(space, full, config) for config in configs)]
+    groups = {}
+    for i, params in enumerate(every):
+        groups.setdefault(tuple(params[n] for n in backend.shared) if backend.batched else i, []).append(i)
+    found = {}
+    for numbers in groups.values():
+        results = evaluate(backend, [Candidate(every[i], i) for i in numbers], planned.problem)
+        found |= dict(zip(numbers, results, strict=True))
+    return [(found[i].loss, found[i].seconds) for i in range(len(every))]
+
+
+def collect(args):
+    from autoreg.backends import get_backend
+    from autoreg.backends.common import calm_algebra
+    from autoreg.planning import plan
+    from autoreg.spec import parse_study
+
+    out = Path(args.out)
+    done = {(r["set"], r["backend"]) for r in rows_of(out)}
+    for name in SETS:
+        for kind in args.backends.split(","):
+            if (name, kind) in done:
+                continue
+            frame, target, task = table(name, args.folder, args.rows)
+            study = {
+                "name": "portfolio", "data": {"source": "table", "target": target, "task": task},
+                "split": {"folds": 3, "estimate": "none"}, "search": {"backends": [kind]},
+            }  # fmt: skip
+            planned = plan(parse_study(study), frame)
+            configs = drawn(get_backend(kind), args.many)
+            with calm_algebra():
+                found = tried(planned, planned.backends[kind], configs)
+            lines = [
+                (name, kind, i, loss, round(seconds, 3), json.dumps({} if i == 0 else configs[i - 1]))
+                for i, (loss, seconds) in enumerate(found)
+            ]
+            new = not out.exists()
+            with out.open("a", newline="") as file:
+                csv.writer(file).writerows([FIELDS, *lines] if new else lines)
+            print(f"{name}: {kind}, {sum(s for _, s in found):.0f} s", file=sys.stderr, flush=True)
+
+
+def rows_of(out):
+    if not out.exists():
+        return []
+    with out.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def regrets(lines):
+    """(tables, configurations): shape (tables, configurations without the default), the default's is 1."""
+    names = sorted({r["set"] for r in lines})
+    grid = np.full((len(names), 1 + max(int(r["config"]) for r in lines)), np.inf)
+    for r in lines:
+        grid[names.index(r["set"]), int(r["config"])] = float(r["loss"])
+    grid[~np.isfinite(grid)] = np.inf
+    best, default = grid.min(axis=1, keepdims=True), grid[:, :1]
+    wide = np.maximum(default - best, 1e-12)
+    return names, np.minimum((grid - best) / wide, 1.0)[:, 1:]
+
+
+def grown(regret, size):
+    """Columns of a portfolio, greedily."""
+    chosen, now = [], np.ones(len(regret))
+    for _ in range(size):
+        means = np.minimum(now[:, None], regret).mean(axis=0)
+        means[chosen] = np.inf
+        chosen.append(int(means.argmin()))
+        now = np.minimum(now, regret[:, chosen[-1]])
+    return chosen
+
+
+def judged(regret, size, seed=0):
+    """Mean regret after 0, 1, ... trials behind the default: of portfolios learned on the other tables, and of random ones."""
+    chance = np.random.default_rng(seed)
+    left_out, random = [], []
+    for t in range(len(regret)):
+        chosen = grown(np.delete(regret, t, axis=0), size)
+        left_out.append(np.minimum.accumulate([1.0, *regret[t, chosen]]))
+        orders = [chance.permutation(regret.shape[1])[:size] for _ in range(200)]
+        random.append(np.mean([np.minimum.accumulate([1.0, *regret[t, o]]) for o in orders], axis=0))
+    return np.mean(left_out, axis=0), np.mean(random, axis=0), np.array(left_out), np.array(random)
+
+
+def show(args):
+    lines = rows_of(Path(args.out))
+    for kind in sorted({r["backend"] for r in lines}):
+        mine = [r for r in lines if r["backend"] == kind]
+        names, regret = regrets(mine)
+        learned, chance, by_set, by_chance = judged(regret, args.size)
+        print(f"\n{kind}: {len(names)} tables, {regret.shape[1]} configurations\n")
+        print(
+            "| trials after the default | learned on the other tables | random | tables where it is smaller |"
+        )
+        print("|---|---|---|---|")
+        for k in range(1, args.size + 1):
+            better = int((by_set[:, k] < by_chance[:, k]).sum())
+            print(f"| {k} | {learned[k]:.3f} | {chance[k]:.3f} | {better} of {len(names)} |")
+        texts = {int(r["config"]): r["params"] for r in mine}
+        print()
+        for column in grown(regret, args.size):
+            print(texts[column + 1])
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", nargs="?")
+    parser.add_argument("--out", default="portfolio.csv")
+    parser.add_argument("--backends", default="xgboost,keras,sklearn")
+    parser.add_argument("--many", type=int, default=48)
+    parser.add_argument("--rows", type=int, default=3000)
+    parser.add_argument("--size", type=int, default=SIZE)
+    args = parser.parse_args()
+    if args.folder:
+        collect(args)
+    show(args)
+
+
+if __name__ == "__main__":
+    main()
