@@ -63,7 +63,8 @@ def test_a_saved_network_takes_flat_rows_and_predicts_the_same(image, more, tmp_
     assert isinstance(fit, Fit)
     guess = fit.member.predict(data.score.X)
     again = NetworkMember.load(tmp_path, fit.member.save(tmp_path))
-    np.testing.assert_allclose(again.predict(data.score.X), guess, rtol=1e-6, atol=1e-6)
+    for _ in range(4):  # at last as a graph
+        np.testing.assert_allclose(again.predict(data.score.X), guess, rtol=1e-6, atol=1e-6)
     with zipfile.ZipFile(tmp_path / "network.keras") as file:
         config = json.loads(file.read("config.json"))
     kinds = {layer["class_name"] for layer in config["config"]["layers"]}

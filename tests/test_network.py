@@ -62,6 +62,21 @@ def test_a_network_learns_saves_and_predicts_the_same(task, tmp_path):
     assert fit.native["keras.kernel_l2"] == pytest.approx(2.5e-4)
 
 
+@pytest.mark.parametrize("more", [{}, {"bins": 8, "batch_norm": True}, {"hidden": "32-32", "residual": True}])
+def test_a_network_that_is_asked_often_becomes_a_graph_and_says_the_same(more, tmp_path):
+    data = encoded("multiclass")
+    (fit,) = BACKEND.fit([FitJob(params("multiclass", dropout=0.2, **more), data, 1)])
+    served = NetworkMember.load(tmp_path, fit.member.save(tmp_path))
+    plain, X = served.call, data.score.X
+    first = [served.predict(X), served.predict(X[:1])]
+    assert served.call is plain
+    for rows in (len(X), 1, 7):
+        np.testing.assert_allclose(served.predict(X[:rows]), first[0][:rows], rtol=1e-5, atol=1e-6)
+    assert served.call is not plain
+    assert served.call.experimental_get_tracing_count() == 1  # one graph for any number of rows
+    np.testing.assert_allclose(first[1], first[0][:1], rtol=1e-5, atol=1e-6)
+
+
 def test_the_same_seed_gives_the_same_result_and_another_seed_another():
     data = encoded("binary")
     jobs = [FitJob(params(dropout=0.3), data, seed) for seed in (5, 5, 6)]
