@@ -152,11 +152,8 @@ def test_one_core_is_not_shared_with_a_process(monkeypatch):
     assert module.BesideRuns(None).given_up
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "struck",
-    ["both", pytest.param("driver", marks=pytest.mark.full), pytest.param("process", marks=pytest.mark.full)],
-)
+@pytest.mark.full
+@pytest.mark.parametrize("struck", ["driver", "process", "both"])
 def test_killed_while_the_process_writes_nothing_is_lost_or_doubled(struck):
     text = study(240)
     with Lab() as lab:
