@@ -20,66 +20,34 @@ CHILDREN = re.compile(rb"left_children\[\$l#L(.{8})", re.DOTALL)
 """In a saved model, UBJSON's way to begin an array of so many 32-bit numbers: a tree's left children, -1 for a leaf."""
 
 
+def _remembered(owner: Any, name: str) -> Any:
+    """A property of a class of the library's, read once and then remembered until it is set."""
+    theirs, kept = getattr(owner, name), f"_{name}"
+
+    def read(self: Any) -> Any:
+        if self.__dict__.get(kept) is None:
+            self.__dict__[kept] = theirs.fget(self)
+        return self.__dict__[kept]
+
+    def write(self: Any, value: Any) -> None:
+        self.__dict__[kept] = None
+        theirs.fset(self, value)
+
+    return property(read, write)
+
+
 class Rows(xgb.DMatrix):  # type: ignore[misc]
     """A matrix that remembers the names and kinds of its columns."""
 
-    _names: list[str] | None = None
-    _kinds: list[str] | None = None
-
-    @property
-    def feature_names(self) -> Any:
-        """See ``xgboost.DMatrix``."""
-        if self._names is None:
-            self._names = super().feature_names
-        return self._names
-
-    @feature_names.setter
-    def feature_names(self, names: Any) -> None:
-        self._names = None
-        xgb.DMatrix.feature_names.fset(self, names)
-
-    @property
-    def feature_types(self) -> Any:
-        """See ``xgboost.DMatrix``."""
-        if self._kinds is None:
-            self._kinds = super().feature_types
-        return self._kinds
-
-    @feature_types.setter
-    def feature_types(self, kinds: Any) -> None:
-        self._kinds = None
-        xgb.DMatrix.feature_types.fset(self, kinds)
+    feature_names = _remembered(xgb.DMatrix, "feature_names")
+    feature_types = _remembered(xgb.DMatrix, "feature_types")
 
 
 class _Trained(xgb.Booster):  # type: ignore[misc]
     """A booster that remembers the same."""
 
-    _names: list[str] | None = None
-    _kinds: list[str] | None = None
-
-    @property
-    def feature_names(self) -> Any:
-        """See ``xgboost.Booster``."""
-        if self._names is None:
-            self._names = super().feature_names
-        return self._names
-
-    @feature_names.setter
-    def feature_names(self, names: Any) -> None:
-        self._names = None
-        xgb.Booster.feature_names.fset(self, names)
-
-    @property
-    def feature_types(self) -> Any:
-        """See ``xgboost.Booster``."""
-        if self._kinds is None:
-            self._kinds = super().feature_types
-        return self._kinds
-
-    @feature_types.setter
-    def feature_types(self, kinds: Any) -> None:
-        self._kinds = None
-        xgb.Booster.feature_types.fset(self, kinds)
+    feature_names = _remembered(xgb.Booster, "feature_names")
+    feature_types = _remembered(xgb.Booster, "feature_types")
 
 
 @dataclass(frozen=True)
