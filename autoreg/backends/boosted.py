@@ -158,9 +158,8 @@ def _plan(job: FitJob, stop: Part | None) -> _Plan:
     if dropout:
         rounds = min(rounds, dart_cap(len(job.data.train), _outputs(job)))
     patience = int(p["patience"]) if not dropout and not job.rounds else 0
-    if (
-        patience and stop is None
-    ):  # nothing tells when to stop: so many steps that together they go ten times the way
+    if patience and stop is None:
+        # Nothing tells when to stop: so many steps that together they go ten times the way.
         patience, rounds = 0, min(rounds, math.ceil(10 / float(p["eta"])))
     native: dict[str, Any] = {
         "booster": "dart" if dropout else "gbtree",

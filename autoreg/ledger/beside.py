@@ -52,20 +52,13 @@ class BesideRuns:
         self.ready, self.given_up, self.closed, self.waiting = False, cores() < 2, False, False
         self.wall, self.cpu, self.spent = 0.0, 0.0, 0.0
 
-    def write(
-        self,
-        record: TrialRecord,
-        arrays: bytes,
-        begun: str = "",
-        on_begun: Callable[[str], None] | None = None,
-    ) -> str:
-        """Write a trial, or go on with a run that was created and not ended; its run id."""
+    def write(self, record: TrialRecord, arrays: bytes, begun: str, on_begun: Callable[[str], None]) -> str:
+        """As ``TrialRuns.write``, wherever that is done now."""
 
         def hear(run_id: str) -> None:
             nonlocal begun
             begun = run_id
-            if on_begun is not None:
-                on_begun(run_id)
+            on_begun(run_id)
 
         if self._is_ready():
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,8 +106,9 @@ class _Work:
         self._deliver()
         self._tidy()
         self._close()
-        self._drop_models()
-        self._look_at_versions()
+        versions = self.client.search_model_versions(f"run_id = '{self.run_id}'")
+        self._drop_models(versions)
+        self._look_at_versions(versions)
         return self.said
 
     def _do(self, past: str, future: str, call: Any, *args: Any) -> None:
@@ -176,9 +178,8 @@ class _Work:
             what = f"the study's run as {status}, which said {self.parent.info.status}"
             self._do(f"closed {what}", f"close {what}", self.client.set_terminated, self.run_id, status)
 
-    def _drop_models(self) -> None:
+    def _drop_models(self, versions: Sequence[Any]) -> None:
         """Delete what was logged for a version that a crash prevented; the next start has logged, or logs, it anew."""
-        versions = self.client.search_model_versions(f"run_id = '{self.run_id}'")
         named = {v.model_id or str(v.source).removeprefix("models:/") for v in versions}
         models = self.client.search_logged_models(
             [self.said.experiment_id], filter_string=f"source_run_id = '{self.run_id}'"
@@ -188,12 +189,12 @@ class _Work:
                 what = f"the logged model {model.model_id}, which no version names"
                 self._do(f"deleted {what}", f"delete {what}", self.client.delete_logged_model, model.model_id)
 
-    def _look_at_versions(self) -> None:
+    def _look_at_versions(self, versions: Sequence[Any]) -> None:
         """Say what registering has left half done; the study's own command does the rest of it."""
         finished = "autoreg.finished" in self.tags
         report = read_result(self.client, self.run_id) if finished else {}
         model = report.get("model") or {}
-        for version in self.client.search_model_versions(f"run_id = '{self.run_id}'"):
+        for version in versions:
             name = f"version {version.version} of model '{version.name}'"
             lacking = [tag for tag in VERSION_TAGS if tag not in version.tags]
             if lacking:
