@@ -11,7 +11,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -152,10 +151,11 @@ class BesideRuns:
         if channel is not None:
             channel.close()
         if process is not None:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(GOODBYE)
-            process.kill()
+            patience = threading.Timer(GOODBYE, process.kill)
+            patience.daemon = True
+            patience.start()
             process.wait()
+            patience.cancel()
 
 
 def main(channel: int) -> None:
