@@ -223,7 +223,11 @@ class PlainWatch:
         """See ``Watch``."""
         self._tally.plan(trials, seconds)
         rest = "the rest of the time limit is for choosing the winner and the report"
-        limit = f" or {duration(seconds)}, whichever ends first ({rest})" if math.isfinite(seconds) else ""
+        limit = (
+            f" or at most {duration(seconds)}, whichever ends first ({rest})"
+            if math.isfinite(seconds)
+            else ""
+        )
         self._print(f"up to {trials} trials{limit}")
         self._print(TERMS)
 

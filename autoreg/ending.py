@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from autoreg.data import is_published
-from autoreg.finals import run_finals
+from autoreg.deadlines import Deadlines
+from autoreg.finals import full_cost, run_finals
 from autoreg.ledger import Ledger
 from autoreg.nested import nested_estimate
 from autoreg.outcome import Outcome, correct, default_numbers, resampled_together
@@ -21,6 +22,7 @@ from autoreg.planning import StudyPlan
 from autoreg.registry import Registration, register
 from autoreg.search import Search
 from autoreg.selection import (
+    TOP,
     Decision,
     Estimate,
     choose,
@@ -29,25 +31,56 @@ from autoreg.selection import (
     estimate,
     nested_estimated,
     reproduced_estimated,
+    shortlist,
     unjudged,
 )
 from autoreg.serving import Package
-from autoreg.shipping import configuration, ship
+from autoreg.shipping import configuration, refit_cost, ship
 from autoreg.tracking import patiently
 from autoreg.trial import Floats, TrialRecord, Watch
 
-SEARCH_SHARE, FINALS_SHARE, SHIP_SHARE = 0.6, 0.8, 0.9
-"""Shares of a study's time after which the search, the fresh fits and the last fits must be over."""
 WHOLE_SHARE = 0.95
 """Share of its time that the search of a published experiment may take: nothing is fitted after it."""
+
+
+class SearchClock:
+    """Seconds that a search may still take. It is asked before every fit, and works that out as trials come in.
+
+    Parameters
+    ----------
+    until : callable
+        As ``Ending.search_until``.
+    elapsed : callable
+        Seconds since the study began.
+
+    Attributes
+    ----------
+    told : mapping of int to TrialRecord
+        The search's trials by number, as they are told.
+    """
+
+    def __init__(self, until: Callable[[Sequence[TrialRecord]], float], elapsed: Callable[[], float]) -> None:
+        self._until, self._elapsed = until, elapsed
+        self.told: Mapping[int, TrialRecord] = {}
+        self._due, self._end = 0, 0.0
+
+    def left(self) -> float:
+        """Seconds until the search must end."""
+        if len(self.told) >= self._due:  # not with every trial: of thousands it takes long to list the best
+            self._due = len(self.told) + 1 + len(self.told) // 10
+            self._end = self._until(list(self.told.values()))
+        return self._end - self._elapsed()
 
 
 class Ending(Protocol):
     """What follows the search of a study."""
 
     @property
-    def search_share(self) -> float:
-        """Share of the study's time after which its search must be over."""
+    def search_limit(self) -> float:
+        """Seconds after the study's beginning at which its search is over at the latest, whatever its trials cost."""
+
+    def search_until(self, records: Sequence[TrialRecord]) -> float:
+        """Seconds after the study's beginning at which its search must be over, after these trials."""
 
     def decide(self, search: Search, records: list[TrialRecord]) -> Outcome:
         """What the study came to."""
@@ -65,8 +98,9 @@ class Tuning:
     plan : StudyPlan
     ledger : Ledger
     watch : Watch
-    time_left : callable
-        Seconds until a share of the study's time is over.
+    deadlines : Deadlines
+    elapsed : callable
+        Seconds since the study began.
     assess : callable
         The score of a whole study on its holdout, for a nested estimate.
     """
@@ -74,24 +108,42 @@ class Tuning:
     plan: StudyPlan
     ledger: Ledger
     watch: Watch
-    time_left: Callable[[float], float]
+    deadlines: Deadlines
+    elapsed: Callable[[], float]
     assess: Callable[[StudyPlan], float]
-    search_share: float = SEARCH_SHARE
+
+    @property
+    def search_limit(self) -> float:
+        """Where nothing that follows took time."""
+        return self.deadlines.shipped
+
+    def search_until(self, records: Sequence[TrialRecord]) -> float:
+        """As late as finalists and last fits allow, which cost what the trials let expect."""
+        listed = shortlist(records, default_numbers(self.plan, records))
+        if not listed:
+            return self.deadlines.search(math.inf, math.inf)
+        return self.deadlines.search(full_cost(listed, self.plan.backends), self._shipping(listed))
+
+    def _shipping(self, finalists: Sequence[TrialRecord]) -> float:
+        """Seconds that the last fits take at most, expected from the search's own: those of a blend of the best finalists."""
+        return sum(refit_cost(self.plan, record) for record in finalists[:TOP])
 
     def decide(self, search: Search, records: list[TrialRecord]) -> Outcome:
         """Finalists on fresh folds, what is shipped, and one look at the holdout."""
         plan, select, seed = self.plan, self.plan.study.select, self.plan.study.search.seed
         winner = choose(records, {name: b.rank for name, b in plan.backends.items()})
         self.watch.stage("finalists")
+        defaults = default_numbers(plan, records)
+        until = self.deadlines.fresh(self._shipping(shortlist(records, defaults)))
         finals = run_finals(
             records,
-            default_numbers(plan, records),
+            defaults,
             plan.problem,
             plan.backends,
             lambda record: configuration(plan, record),
             plan.study.split,
             seed,
-            lambda: self.time_left(FINALS_SHARE),
+            lambda: until - self.elapsed(),
         )
         decision: Decision | None = None
         curves: Mapping[str, Floats] = {}
@@ -103,7 +155,7 @@ class Tuning:
             winner, events = finals.records[decision.winner], list(finals.events)
             curves = finals.curves(decision.winner)
         self.watch.stage("refit")
-        shipment = ship(plan, winner, finals, decision, lambda: self.time_left(SHIP_SHARE))
+        shipment = ship(plan, winner, finals, decision, lambda: self.deadlines.shipped - self.elapsed())
         corrected = correct(plan, records, self.ledger.predictions)
         self.watch.stage(plan.study.split.estimate)
         judged = self._judged(shipment.package, winner)
@@ -179,7 +231,16 @@ class Reproduction:
 
     plan: StudyPlan
     ledger: Ledger
-    search_share: float = WHOLE_SHARE
+    limit: float
+
+    @property
+    def search_limit(self) -> float:
+        """Nearly all of the time: nothing is fitted after the search."""
+        return WHOLE_SHARE * self.limit
+
+    def search_until(self, records: Sequence[TrialRecord]) -> float:
+        """The same, whatever the trials cost."""
+        return self.search_limit
 
     def decide(self, search: Search, records: list[TrialRecord]) -> Outcome:
         """The trial with the best score on the scored rows, as its authors chose it; nothing is fitted again."""
@@ -215,10 +276,11 @@ def ending(
     plan: StudyPlan,
     ledger: Ledger,
     watch: Watch,
-    time_left: Callable[[float], float],
+    limit: float,
+    elapsed: Callable[[], float],
     assess: Callable[[StudyPlan], float],
 ) -> Ending:
-    """The end that a study has; see ``Tuning`` for the arguments."""
+    """The end that a study of at most ``limit`` seconds has; see ``Tuning`` for the other arguments."""
     if is_published(plan.split):
-        return Reproduction(plan, ledger)
-    return Tuning(plan, ledger, watch, time_left, assess)
+        return Reproduction(plan, ledger, limit)
+    return Tuning(plan, ledger, watch, Deadlines(limit), elapsed, assess)

@@ -207,6 +207,15 @@ def _scored(
     return problems, fits
 
 
+def full_cost(finalists: Sequence[TrialRecord], backends: Mapping[str, Backend]) -> float:
+    """Seconds that all fresh repeats of a whole shortlist are expected to take, judged by the search's own fits."""
+    return REPEATS * _cost(finalists, backends)
+
+
+def _cost(finalists: Sequence[TrialRecord], backends: Mapping[str, Backend]) -> float:
+    return sum(seconds_apart(backends[r.backend], r.result.seconds) for r in finalists)
+
+
 def _affordable(
     records: Sequence[TrialRecord],
     defaults: Sequence[int],
@@ -216,8 +225,7 @@ def _affordable(
     """Repeats and finalists whose cost, judged by the search's own, fits the time that is left."""
     for repeats, top, whole in PLANS:
         chosen = shortlist(records, defaults, top) if whole else complete(records)[:top]
-        cost = sum(seconds_apart(backends[r.backend], r.result.seconds) for r in chosen)
-        if chosen and repeats * cost <= seconds:
+        if chosen and repeats * _cost(chosen, backends) <= seconds:
             least = "" if whole else " and of no others"
             many = "1 fresh repeat" if repeats == 1 else f"{repeats} fresh repeats"
             said = f"the time left allowed {many} of the {top} best trials{least} instead of 3 of 8"

@@ -20,6 +20,7 @@ from autoreg.metrics import Metric, get_metric
 from autoreg.space import Space, resolve
 from autoreg.spec import Study, load_study
 from autoreg.spec_split import PUBLISHED
+from autoreg.starts import STARTS
 from autoreg.trial import Choice, Dimension, Params, Range, Rows, Split, Table
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def plan(study: Study | str | Path, data: pd.DataFrame | None = None, prior: Pri
     weight = class_weights(table, rows, study.search.class_weight == "balanced")
     problem = Problem(table, split, metric, weight)
     spaces = {
-        name: replace(space, warm=tuple(prior.warm.get(name, ())))
+        name: replace(space, warm=(*prior.warm.get(name, ()), *space.warm))
         for name, space in _resolved(study, backends, problem).items()
     }
     block = _block(study, table)
@@ -160,13 +161,17 @@ def redivided(planned: StudyPlan, search: Rows, holdout: Rows, seed: int) -> Stu
 
 
 def _resolved(study: Study, backends: Mapping[str, Backend], problem: Problem) -> dict[str, Space]:
+    """Every backend's space; a search that learns from its trials begins with what did well on other tables."""
+    search, exact = study.search, problem.published
+    learns = search.sampler == "tpe" and not exact and problem.table.image is None
     return {
         name: resolve(
             b,
             problem.sizes(b.encoding),
-            study.search.space(name),
-            study.search.sampler,
-            problem.published,
+            search.space(name),
+            search.sampler,
+            exact,
+            STARTS.get(name, ()) if learns else (),
         )
         for name, b in backends.items()
     }
@@ -198,7 +203,9 @@ def _digest(study: Study, table: Table, spaces: Mapping[str, Space], block: int,
             for key, value in study.search
             if key not in ("trials", "timeout", "trial_timeout", *spaces)
         },
-        "spaces": {name: (dict(space.dimensions), dict(space.default)) for name, space in spaces.items()},
+        "spaces": {
+            name: (dict(space.dimensions), dict(space.default), *space.warm) for name, space in spaces.items()
+        },
         "block": block,
     }
     if prior != NO_PRIOR:

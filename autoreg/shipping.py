@@ -81,7 +81,7 @@ def ship(
         chains, whole = refit(planned, winner, finals, 1), True
     else:
         parts = [(finals.records[i], i, float(w)) for i, w in enumerate(decision.weights) if w > 0]
-        whole = sum(_cost(planned, record) for record, _, _ in parts) <= time_left()
+        whole = sum(refit_cost(planned, record) for record, _, _ in parts) <= time_left()
         chains = []
         for record, i, weight in parts:
             backend = planned.backends[record.backend]
@@ -101,12 +101,12 @@ def ship(
 def _affordable(planned: StudyPlan, winner: TrialRecord, seconds: float) -> int:
     """Copies of a winner that no fresh repeat has confirmed: all, or one."""
     single = planned.study.select.final == "single" or planned.table.time is not None
-    if single or _cost(planned, winner) > seconds:
+    if single or refit_cost(planned, winner) > seconds:
         return 1
     return copies(winner, planned.backends[winner.backend].rank)
 
 
-def _cost(planned: StudyPlan, record: TrialRecord) -> float:
+def refit_cost(planned: StudyPlan, record: TrialRecord) -> float:
     """Seconds to fit a configuration's copies on all rows, judged by the search's own fits."""
     folds, backend = planned.split.folds, planned.backends[record.backend]
     more = len(planned.split.search) / np.mean([len(fold.train) for fold in folds])

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -52,8 +52,8 @@ class Space:
     default : Params
         A value for every name: the library's own default, moved into what the study pins.
     warm : tuple of Params
-        Configurations of an earlier study, tried right after the default; what the space no longer holds of them is
-        proposed anew.
+        Configurations tried right after the default: those of an earlier study, then those that did well elsewhere. What
+        the space does not hold of them is proposed anew.
     exact : bool
         Nothing is tried but what the study lists, the default neither.
     """
@@ -110,7 +110,12 @@ class Space:
 
 
 def resolve(
-    backend: Backend, sizes: Sizes, given: Mapping[str, Dimension], sampler: str, exact: bool = False
+    backend: Backend,
+    sizes: Sizes,
+    given: Mapping[str, Dimension],
+    sampler: str,
+    exact: bool = False,
+    starts: Sequence[Params] = (),
 ) -> Space:
     """Lay a study's own dimensions over the backend's built-in ones.
 
@@ -123,6 +128,8 @@ def resolve(
     sampler : {"tpe", "random", "grid", "turns"}
     exact : bool
         Whatever the sampler, try what the study lists and nothing else, as the authors of an experiment did.
+    starts : sequence of Params
+        Configurations to begin with, moved into the ranges of this study.
 
     Raises
     ------
@@ -150,7 +157,17 @@ def resolve(
                 ' give a list or use sampler = "tpe"'
             )
     default = {name: _nearest(d, preferred.get(name), name in given) for name, d in merged.items()}
-    return Space(merged, default, exact=exact)
+    return Space(merged, default, _moved(starts, merged), exact)
+
+
+def _moved(starts: Sequence[Params], dimensions: Mapping[str, Dimension]) -> tuple[Params, ...]:
+    """Every start with its values moved into the ranges, once each: ranges of a study may leave no difference."""
+    searched = {name: d for name, d in dimensions.items() if isinstance(d, Choice | Range)}
+    moved = [
+        {name: _nearest(d, start[name], pinned=True) for name, d in searched.items() if name in start}
+        for start in starts
+    ]
+    return tuple(start for i, start in enumerate(moved) if start and start not in moved[:i])
 
 
 def _merge(where: str, built_in: Dimension, given: Dimension) -> Dimension:

@@ -80,7 +80,7 @@ class SearchSpec(Section):
     trials: int = Field(60, ge=1, le=100_000, description="number of trials over all backends")
     timeout: Duration = Field(
         600.0,
-        description='limit for a whole invocation, such as `"10m"`; the search takes at most 60 % of it',
+        description='limit for a whole invocation, such as `"10m"`; the search ends in time for what follows it, after 60 % of it at the earliest',
     )
     trial_timeout: Duration | None = Field(
         None,

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from autoreg.backends.common import calm_algebra
-from autoreg.ending import SHIP_SHARE, Ending, ending
+from autoreg.deadlines import Deadlines
+from autoreg.ending import Ending, SearchClock, ending
 from autoreg.errors import AutoregError, Interrupted, NoTrialCompleted
 from autoreg.executor import Engine, EngineName, Executor
 from autoreg.findings import gather
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["StudyPlan", "TuneResult", "plan", "tune"]
-
-EXPLAIN_SHARE = 0.93
-"""Share of a study's time after which the explanations must be over; ``ending`` has those of what comes before."""
 
 
 def tune(
@@ -162,9 +160,7 @@ class _Run:
         # A nested estimate repeats the study once more for every fold: each gets its share of the time.
         runs = len(planned.split.folds) + 1 if planned.study.split.estimate == "nested" else 1
         self.limit = self.spec.timeout / runs if limit is None else limit
-        self.ending: Ending = ending(
-            planned, ledger, watch, lambda share: share * self.limit - self._elapsed(), self._nested
-        )
+        self.ending: Ending = ending(planned, ledger, watch, self.limit, self._elapsed, self._nested)
 
     def go(self, fresh: bool) -> TuneResult:
         """Skip, or search and finish."""
@@ -201,24 +197,22 @@ class _Run:
         return bool(had["stopped_by"] == "timeout" and had["timeout"] >= self.spec.timeout)
 
     def _search(self, history: History) -> Search:
-        limit = self.ending.search_share * self.limit
+        clock = SearchClock(self.ending.search_until, self._elapsed)
         self.watch.stage("search")
-        self.watch.planned(self.spec.trials, max(0.0, limit - (time.monotonic() - self.began)))
-
-        def time_left() -> float:
-            return limit - (time.monotonic() - self.began)
-
+        self.watch.planned(self.spec.trials, max(0.0, self.ending.search_limit - self._elapsed()))
         arms = {
             name: Arm(backend, Proposer(self.plan.resolved[name], self.spec.sampler, self.spec.seed, name))
             for name, backend in self.plan.backends.items()
         }
-        executor = self._executor(lambda: time_left() > 0, history)
+        executor = self._executor(lambda: clock.left() > 0, history)
         problem = self.plan.problem
         table = problem.table
         judge = Judge(table.task, problem.row_losses, problem.weight, table.group, table.image)
-        return Search(
-            self.spec, self.plan.block, arms, executor, self.ledger, history, time_left, self.watch, judge
+        search = Search(
+            self.spec, self.plan.block, arms, executor, self.ledger, history, clock.left, self.watch, judge
         )
+        clock.told = search.records
+        return search
 
     def _executor(self, in_time: Callable[[], bool], history: History) -> Executor:
         plan = self.plan
@@ -263,9 +257,8 @@ class _Run:
         times["refit"] = self._elapsed() - sum(times.values())
         report = result(outcome, self.ledger.experiment_id, self.ledger.run_id, seen, times)
         self.watch.stage("report")
-        record = gather(
-            outcome, report, lambda: EXPLAIN_SHARE * self.spec.timeout - self._elapsed(), self.explain
-        )
+        explained = Deadlines(self.spec.timeout).explained
+        record = gather(outcome, report, lambda: explained - self._elapsed(), self.explain)
         if self.ledger.run_id:
             report["model"] = self.ending.register(
                 outcome,
@@ -285,7 +278,8 @@ class _Run:
     def _explained(self, outcome: Outcome, report: dict[str, Any]) -> StudyRecord:
         """The record with the explanations that were left out, in as much time as they would have had."""
         began = time.monotonic()
-        limit = (EXPLAIN_SHARE - SHIP_SHARE) * self.spec.timeout
+        deadlines = Deadlines(self.spec.timeout)
+        limit = deadlines.explained - deadlines.shipped
         return gather(outcome, report, lambda: limit - (time.monotonic() - began))
 
     @property

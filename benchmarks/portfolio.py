@@ -6,10 +6,11 @@
 FOLDER holds an INDEX.csv (columns name, file, target, task). Every backend is given the same configurations on every table: its default
 and ``--many`` drawn from its own ranges. A table's losses (three folds, out of fold) are made comparable as regret: 0 the best of
 all that were tried there, 1 the backend's default, at most 1 (so that one table where everything fails does not decide). A portfolio is
-grown greedily: the next configuration is the one that lowers the mean over tables of the regret of the best so far the most.
+grown greedily: the next configuration is the one that lowers the mean over tables of the regret of the best so far the most for what
+it costs. Time is counted in the median trial of a table.
 
-What is printed, by backend: the mean regret after so many trials, of the portfolio *chosen without the table at hand*, and of random
-configurations in the order of drawing (mean over 200 orders); then the portfolio of all tables. A table that is done is not run again.
+What is printed, by backend: the mean regret after so much time, of the portfolio *chosen without the table at hand*, and of random
+configurations (mean over 200 orders); then the portfolio of all tables. A table that is done is not run again.
 """
 
 import argparse
@@ -22,13 +23,12 @@ import numpy as np
 from peers_data import read, read_index
 
 SETS = (
-    "kr-vs-kp", "kc1", "blood-transfusion", "australian", "titanic", "madelon", "electricity", "caravan",
-    "arrhythmia", "abalone", "wine_quality_red", "bike_sharing_hourly", "shipped:wine", "shipped:breast_cancer",
-    "shipped:digits", "shipped:diabetes",
+    "kr-vs-kp", "kc1", "blood-transfusion", "australian", "titanic", "electricity", "caravan", "abalone", "wine_quality_red", "bike_sharing_hourly", "shipped:wine", "shipped:breast_cancer",
+    "shipped:digits", "shipped:diabetes", "arrhythmia", "madelon",
 )  # fmt: skip
 """None of `peers.py`. Of electricity and bikes a sample of rows, whose order in time plays no part here."""
 FIELDS = ("set", "backend", "config", "loss", "seconds", "params")
-SIZE = 8
+SIZE, TIMES = 8, (1, 2, 3, 5, 8, 12, 20)
 
 
 def table(name, folder, rows):
@@ -133,57 +133,66 @@ def rows_of(out):
 
 
 def regrets(lines):
-    """(tables, configurations): shape (tables, configurations without the default), the default's is 1."""
+    """(tables, regrets, costs): both of shape (tables, configurations without the default); the default's regret is 1."""
     names = sorted({r["set"] for r in lines})
-    grid = np.full((len(names), 1 + max(int(r["config"]) for r in lines)), np.inf)
+    shape = len(names), 1 + max(int(r["config"]) for r in lines)
+    losses, seconds = np.full(shape, np.inf), np.full(shape, np.nan)
     for r in lines:
-        grid[names.index(r["set"]), int(r["config"])] = float(r["loss"])
-    grid[~np.isfinite(grid)] = np.inf
-    best, default = grid.min(axis=1, keepdims=True), grid[:, :1]
-    wide = np.maximum(default - best, 1e-12)
-    return names, np.minimum((grid - best) / wide, 1.0)[:, 1:]
+        place = names.index(r["set"]), int(r["config"])
+        losses[place], seconds[place] = float(r["loss"]), float(r["seconds"])
+    losses[~np.isfinite(losses)] = np.inf
+    best, default = losses.min(axis=1, keepdims=True), losses[:, :1]
+    regret = np.minimum((losses - best) / np.maximum(default - best, 1e-12), 1.0)
+    costs = seconds / np.nanmedian(seconds, axis=1, keepdims=True)
+    return names, regret[:, 1:], costs[:, 1:]
 
 
-def grown(regret, size):
-    """Columns of a portfolio, greedily."""
-    chosen, now = [], np.ones(len(regret))
+def grown(regret, costs, size):
+    """Columns of a portfolio, greedily by what they gain for what they cost."""
+    chosen, now, cost = [], np.ones(len(regret)), np.exp(np.log(costs).mean(axis=0))
     for _ in range(size):
-        means = np.minimum(now[:, None], regret).mean(axis=0)
-        means[chosen] = np.inf
-        chosen.append(int(means.argmin()))
+        gain = (now.mean() - np.minimum(now[:, None], regret).mean(axis=0)) / cost
+        gain[chosen] = -1.0
+        chosen.append(int(gain.argmax()))
         now = np.minimum(now, regret[:, chosen[-1]])
     return chosen
 
 
-def judged(regret, size, seed=0):
-    """Mean regret after 0, 1, ... trials behind the default: of portfolios learned on the other tables, and of random ones."""
+def over_time(regret, costs, order):
+    """A table's regret after each of ``TIMES``, when it tries configurations in an order."""
+    spent, best = np.cumsum(costs[order]), np.minimum.accumulate([1.0, *regret[order]])
+    return best[np.searchsorted(spent, TIMES, side="right")]
+
+
+def judged(regret, costs, size, seed=0):
+    """By table, regret after each of ``TIMES``: of portfolios learned on the other tables (then random), and of random ones."""
     chance = np.random.default_rng(seed)
-    left_out, random = [], []
+    learned, random = [], []
     for t in range(len(regret)):
-        chosen = grown(np.delete(regret, t, axis=0), size)
-        left_out.append(np.minimum.accumulate([1.0, *regret[t, chosen]]))
-        orders = [chance.permutation(regret.shape[1])[:size] for _ in range(200)]
-        random.append(np.mean([np.minimum.accumulate([1.0, *regret[t, o]]) for o in orders], axis=0))
-    return np.mean(left_out, axis=0), np.mean(random, axis=0), np.array(left_out), np.array(random)
+        chosen = grown(np.delete(regret, t, axis=0), np.delete(costs, t, axis=0), size)
+        orders = [chance.permutation(regret.shape[1]) for _ in range(200)]
+        begun = [[*chosen, *(c for c in order if c not in chosen)] for order in orders]
+        learned.append(np.mean([over_time(regret[t], costs[t], order) for order in begun], axis=0))
+        random.append(np.mean([over_time(regret[t], costs[t], order) for order in orders], axis=0))
+    return np.array(learned), np.array(random)
 
 
 def show(args):
     lines = rows_of(Path(args.out))
     for kind in sorted({r["backend"] for r in lines}):
         mine = [r for r in lines if r["backend"] == kind]
-        names, regret = regrets(mine)
-        learned, chance, by_set, by_chance = judged(regret, args.size)
+        names, regret, costs = regrets(mine)
+        learned, chance = judged(regret, costs, args.size)
         print(f"\n{kind}: {len(names)} tables, {regret.shape[1]} configurations\n")
-        print(
-            "| trials after the default | learned on the other tables | random | tables where it is smaller |"
-        )
+        print("| median trials | learned on the other tables | random | tables where it is smaller |")
         print("|---|---|---|---|")
-        for k in range(1, args.size + 1):
-            better = int((by_set[:, k] < by_chance[:, k]).sum())
-            print(f"| {k} | {learned[k]:.3f} | {chance[k]:.3f} | {better} of {len(names)} |")
+        for k, time in enumerate(TIMES):
+            better = int((learned[:, k] < chance[:, k]).sum())
+            means = learned[:, k].mean(), chance[:, k].mean()
+            print(f"| {time} | {means[0]:.3f} | {means[1]:.3f} | {better} of {len(names)} |")
         texts = {int(r["config"]): r["params"] for r in mine}
         print()
-        for column in grown(regret, args.size):
+        for column in grown(regret, costs, args.size):
             print(texts[column + 1])
 
 

@@ -180,7 +180,7 @@ def test_a_finalist_that_fails_on_fresh_folds_is_out_and_named(wine):
 
 
 def test_a_study_without_time_for_finals_ends_with_the_searchs_winner_and_says_so(monkeypatch):
-    monkeypatch.setattr(autoreg.ending, "FINALS_SHARE", 0.0)
+    monkeypatch.setattr(autoreg.ending, "run_finals", lambda *given: run_finals(*given[:-1], lambda: 0.0))
     result = tune(study(), frame_of("multiclass"), tracking="off")
     report, record = result.report, result.record
     complete = [t for t in record.trials if t.state == "complete"]

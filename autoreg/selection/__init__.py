@@ -16,6 +16,7 @@ from autoreg.selection.estimate import (
     wilson,
 )
 from autoreg.selection.shortlist import (
+    TOP,
     choose,
     complete,
     copies,
@@ -26,6 +27,7 @@ from autoreg.selection.shortlist import (
 )
 
 __all__ = [
+    "TOP",
     "Comparison", "Corrected", "Cut", "Decision", "Estimate", "Evidence", "best_single", "bootstrap_interval", "choose", "compare", "complete", "copies",
     "corrected_cv", "corrected_se", "decide", "estimate", "evidence", "fit_cut", "fit_threshold", "greedy", "incumbents",
     "losses", "nested_estimated", "others", "reproduced_estimated", "shortlist", "simplicity", "stopping_point", "time_blocks",

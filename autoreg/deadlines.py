@@ -1,0 +1,53 @@
+"""When each part of a study must be over, so that all of its time is used and its limit is kept.
+
+What follows a search costs about what its trials did, so the search may go on until just that is left. Nothing is known before the
+first trial is over, and estimates go wrong: so each part is left at most a fixed share of the time, and the search has .6 of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MORE = 1.25
+"""What follows the search is given so many times the seconds that its trials let expect."""
+FITS, SHIP, TAIL = 0.2, 0.1, 0.1
+"""Shares of the time that are left at most for the finalists' fresh fits, the fits of what is shipped, and all after them."""
+LEAST = 6.0
+"""Seconds that explanations, registration and report are left where the time is long enough, and two per cent of it."""
+EXPLAINED = 0.3
+"""Share of the last part in which explanations must be over."""
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """Seconds after its beginning at which each part of a study must be over.
+
+    Parameters
+    ----------
+    limit : float
+        Seconds that the whole may take.
+    """
+
+    limit: float
+
+    @property
+    def explained(self) -> float:
+        """For what a model rests on; registration and report come after it."""
+        return self.limit - (1 - EXPLAINED) * self._tail
+
+    @property
+    def shipped(self) -> float:
+        """For the fits of what is shipped."""
+        return self.limit - self._tail
+
+    def fresh(self, shipping: float) -> float:
+        """For the finalists' fresh fits, where those of what is shipped are expected to take ``shipping`` seconds."""
+        return self.shipped - min(MORE * shipping, SHIP * self.limit)
+
+    def search(self, finals: float, shipping: float) -> float:
+        """For the search, where the finalists' fresh fits are expected to take ``finals`` seconds."""
+        return self.fresh(shipping) - min(MORE * finals, FITS * self.limit)
+
+    @property
+    def _tail(self) -> float:
+        return min(TAIL * self.limit, LEAST + 0.02 * self.limit)

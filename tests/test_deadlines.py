@@ -1,0 +1,79 @@
+"""When the parts of a study must be over: all of its time is used, and what comes later has what it needs."""
+
+import dataclasses
+import math
+
+import pytest
+from evidence_data import frame_of, searched, study
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoreg.deadlines import Deadlines
+from autoreg.ending import SearchClock, ending
+from autoreg.finals import full_cost
+from autoreg.ledger import MemoryLedger
+from autoreg.outcome import default_numbers
+from autoreg.selection import shortlist
+from autoreg.trial import SILENT
+
+COSTS = st.one_of(st.floats(0, 1e5), st.just(math.inf))
+
+
+@given(limit=st.floats(0.01, 1e5), finals=COSTS, shipping=COSTS)
+def test_the_parts_end_in_their_order_and_each_leaves_what_the_next_needs(limit, finals, shipping):
+    d = Deadlines(limit)
+    ends = [0.0, d.search(finals, shipping), d.fresh(shipping), d.shipped, d.explained, limit]
+    assert ends == sorted(ends)
+    assert d.search(finals, shipping) >= 0.6 * limit - 1e-9
+    assert d.fresh(shipping) - d.search(finals, shipping) >= min(finals, 0.2 * limit) - 1e-9 * limit
+    assert d.shipped - d.fresh(shipping) >= min(shipping, 0.1 * limit) - 1e-9 * limit
+
+
+def test_what_follows_a_search_is_a_tenth_of_a_short_limit_and_a_fiftieth_of_a_long_one():
+    assert Deadlines(60).shipped == pytest.approx(54)
+    assert Deadlines(36_000).shipped == pytest.approx(36_000 - 726)
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return searched(study(), frame_of("multiclass"))[:2]
+
+
+def after(planned, records, limit, elapsed=lambda: 0.0):
+    return ending(planned, MemoryLedger(), SILENT, limit, elapsed, lambda inner: 0.0)
+
+
+def costing(records, seconds):
+    return [dataclasses.replace(r, result=dataclasses.replace(r.result, seconds=seconds)) for r in records]
+
+
+def test_a_search_goes_on_until_its_finalists_need_the_rest(wine):
+    planned, records = wine
+    found = after(planned, records, 600.0)
+    assert found.search_until([]) == pytest.approx(0.6 * 600 + 60 - 18)  # as if finalists cost no end
+    ends = [found.search_until(costing(records, seconds)) for seconds in (0.0, 0.1, 1.0, 1e6)]
+    assert ends == sorted(ends, reverse=True)
+    assert len(set(ends)) == len(ends)
+    assert ends[0] == found.search_limit == Deadlines(600).shipped
+    quick = costing(records, 0.1)
+    listed = shortlist(quick, default_numbers(planned, quick))
+    assert found.search_limit - ends[1] > full_cost(listed, planned.backends)
+
+
+def test_the_clock_of_a_search_follows_its_trials_and_lists_finalists_seldom():
+    asked, now = [], 10.0
+
+    def until(told):
+        asked.append(len(told))
+        return 100.0 - len(told)
+
+    clock = SearchClock(until, lambda: now)
+    assert clock.left() == 90.0
+    told = {}
+    clock.told = told
+    for n in range(1000):
+        told[n] = None
+        left = clock.left()
+    assert 90.0 - 1000 <= left <= 90.0 - 900
+    assert asked[:12] == [*range(11), 12]
+    assert len(asked) < 70
