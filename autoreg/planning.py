@@ -192,7 +192,8 @@ def _block(study: Study, table: Table) -> int:
 def _digest(study: Study, table: Table, spaces: Mapping[str, Space], block: int, prior: Prior) -> str:
     """Same data, split and search give the same digest; budgets and where the data lies do not matter.
 
-    The resolved spaces are part of it: a release with other built-in ranges searches another study.
+    The resolved spaces are part of it: a release with other built-in ranges searches another study. How they are searched, and
+    what with at first, is not: a study that an earlier release has begun goes on.
     """
     sections = {
         "data": _named(study.data, {"source", "query", "image", "trusted"}, {"scale"})
@@ -203,9 +204,7 @@ def _digest(study: Study, table: Table, spaces: Mapping[str, Space], block: int,
             for key, value in study.search
             if key not in ("trials", "timeout", "trial_timeout", *spaces)
         },
-        "spaces": {
-            name: (dict(space.dimensions), dict(space.default), *space.warm) for name, space in spaces.items()
-        },
+        "spaces": {name: (dict(space.dimensions), dict(space.default)) for name, space in spaces.items()},
         "block": block,
     }
     if prior != NO_PRIOR:
