@@ -221,9 +221,12 @@ class Search:
         """Record a finished task in the ledger. A trial that was there already keeps what is there."""
         share = (done.ended - done.started) / len(done.work.numbers)
         arm = self.arms[done.work.backend]
+        first = not arm.spent
         for i, (n, result) in enumerate(zip(done.work.numbers, done.results, strict=True)):
+            # What comes once, such as a library's import, is no part of a trial's own seconds.
+            busy = result.seconds if first and result.seconds else share
             # Single trials run side by side, a block is one task.
-            arm.spent.append(share if arm.backend.batched else share / self.executor.workers)
+            arm.spent.append(busy if arm.backend.batched else busy / self.executor.workers)
             if n in self.finished or n in self.records:
                 continue
             start = done.started + i * share

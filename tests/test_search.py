@@ -454,3 +454,23 @@ def test_nobody_leaves_for_one_that_has_not_use_for_all_the_trials(contest):
     records = running.run()
     assert running.arms["sklearn"].left == 0
     assert [r.backend for r in records].count("xgboost") == 34
+
+
+class Importing(SerialExecutor):
+    """One backend's first trial comes a quarter of an hour late, as if its library had had to be imported."""
+
+    came = False
+
+    def wait(self):
+        done = super().wait()
+        late = done.work.backend == "xgboost" and not self.came
+        self.came |= late
+        return replace(done, started=done.started - 900 * late)
+
+
+def test_a_backend_does_not_leave_for_what_comes_once(planned):
+    executor = Importing(planned.problem, planned.backends, lambda: True)
+    found = search(planned, time_left=lambda: 60.0, executor=executor, race=False)
+    records = found.run()
+    assert found.drops == {}
+    assert sum(record.backend == "xgboost" for record in records) == 6
