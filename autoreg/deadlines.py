@@ -12,9 +12,9 @@ MORE = 1.25
 """What follows the search is given so many times the seconds that its trials let expect."""
 FITS, SHIP, TAIL = 0.2, 0.1, 0.1
 """Shares of the time that are left at most for the finalists' fresh fits, the fits of what is shipped, and all after them."""
-LEAST = 6.0
-"""Seconds that explanations, registration and report are left where the time is long enough, and two per cent of it."""
-EXPLAINED = 0.3
+ONCE, EACH = 6.0, 0.05
+"""Seconds, and the share of the time on top, that are enough for all after the fits where a tenth would be more."""
+EXPLAINED = 0.4
 """Share of the last part in which explanations must be over."""
 
 
@@ -50,4 +50,4 @@ class Deadlines:
 
     @property
     def _tail(self) -> float:
-        return min(TAIL * self.limit, LEAST + 0.02 * self.limit)
+        return min(TAIL * self.limit, ONCE + EACH * self.limit)

@@ -55,20 +55,21 @@ class SearchClock:
 
     Attributes
     ----------
-    told : mapping of int to TrialRecord
-        The search's trials by number, as they are told.
+    known : sequence of mappings of int to TrialRecord
+        The trials whose cost the search knows, by number.
     """
 
     def __init__(self, until: Callable[[Sequence[TrialRecord]], float], elapsed: Callable[[], float]) -> None:
         self._until, self._elapsed = until, elapsed
-        self.told: Mapping[int, TrialRecord] = {}
+        self.known: Sequence[Mapping[int, TrialRecord]] = ()
         self._due, self._end = 0, 0.0
 
     def left(self) -> float:
         """Seconds until the search must end."""
-        if len(self.told) >= self._due:  # not with every trial: of thousands it takes long to list the best
-            self._due = len(self.told) + 1 + len(self.told) // 10
-            self._end = self._until(list(self.told.values()))
+        many = sum(map(len, self.known))
+        if many >= self._due:  # not with every trial: of thousands it takes long to list the best
+            self._due = many + 1 + many // 10
+            self._end = self._until([record for some in self.known for record in some.values()])
         return self._end - self._elapsed()
 
 

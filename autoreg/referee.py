@@ -155,16 +155,23 @@ class Referee:
 
     def _too_slow(self, name: str, number: int, size: int) -> str | None:
         """Why the next block does not fit the time left, where another backend's still does."""
-        seconds, left = self._expected(name, size), self.time_left()
+        least, left = self._least(name, size), self.time_left()
         others = [other for other in self._racing(number) if other != name]
         # When nothing fits: go on until the time is up, and let a longer run go on from there.
-        if seconds <= left or not any(self._expected(other, self.block) <= left for other in others):
+        if least <= left or not any(self._least(other, self.block) <= left for other in others):
             return None
-        return f"its next {size} trials would take about {seconds:.0f} s and {left:.0f} s are left"
+        many = f"{size} trials" if self.arms[name].backend.batched else "trial"
+        return f"its next {many} would take about {least:.0f} s and {left:.0f} s are left"
 
-    def _expected(self, name: str, size: int) -> float:
-        spent = self.arms[name].spent
-        return size * float(np.mean(spent[-self.block :])) if spent else 0.0
+    def _least(self, name: str, size: int) -> float:
+        """Seconds before which a backend's next block gives nothing: of its first trial, or of all that are fitted together.
+
+        One that has not had its turn is expected to cost what the dearest of the simpler ones does.
+        """
+        arm = self.arms[name]
+        known = [arm] if arm.spent else [a for a in self.arms.values() if a.backend.rank < arm.backend.rank]
+        costs = [float(np.mean(a.spent[-self.block :])) for a in known if a.spent]
+        return (size if arm.backend.batched else 1) * max(costs, default=0.0)
 
     def _outraced(self, name: str, number: int) -> str | None:
         """Why the race is lost, where another backend has use for any number of trials.

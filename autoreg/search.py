@@ -141,6 +141,8 @@ class Search:
                     continue
                 if self.referee.decides(number):
                     self._settle(number - self.spec.lookahead)
+                    if arm.backend.batched and not arm.spent:
+                        self._catch_up()
                     if self.referee.drops_now(name, number, size):
                         continue
                 self.referee.widen(name, number)
@@ -212,6 +214,11 @@ class Search:
             self.told = n
             self.watch.trial(record, replayed)
             self._say_news()
+
+    def _catch_up(self) -> None:
+        """Compute what is under way, so that its cost is known; nothing of it is told before its time."""
+        while any(n not in self.finished and n not in self.records for n in self.owner):
+            self._take(self.executor.wait())
 
     def _say_news(self) -> None:
         for message in self.ledger.news():

@@ -211,7 +211,7 @@ class _Run:
         search = Search(
             self.spec, self.plan.block, arms, executor, self.ledger, history, clock.left, self.watch, judge
         )
-        clock.told = search.records
+        clock.known = search.records, search.finished
         return search
 
     def _executor(self, in_time: Callable[[], bool], history: History) -> Executor:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from autoreg.backends.boosted import BoostedBackend
 from autoreg.executor import SerialExecutor
 from autoreg.header import study_header
 from autoreg.ledger import History, MemoryLedger, MlflowLedger
@@ -474,3 +475,25 @@ def test_a_backend_does_not_leave_for_what_comes_once(planned):
     records = found.run()
     assert found.drops == {}
     assert sum(record.backend == "xgboost" for record in records) == 6
+
+
+class Third(BoostedBackend):
+    """A family that is dearer than the boosted one, and fits a block as a whole."""
+
+    name, rank, batched = "third", 2, True
+
+
+def test_a_family_that_had_no_turn_is_expected_to_cost_what_the_dearest_simpler_one_does(planned):
+    third = Third()
+    more = replace(
+        planned,
+        backends={**planned.backends, "third": third},
+        resolved={**planned.resolved, "third": planned.resolved["xgboost"]},
+    )
+    slow = Slow(more.problem, more.backends, lambda: True)
+    dear, cheap = search(more, time_left=lambda: 50.0, executor=slow), search(more)
+    records = dear.run()
+    assert dear.drops["third"] == 4
+    assert {r.backend for r in records} == {"sklearn", "xgboost"}
+    assert "third" in {r.backend for r in cheap.run()}
+    assert cheap.drops == {}

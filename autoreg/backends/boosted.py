@@ -50,7 +50,7 @@ LIMITS = {
 }
 WORK = 1.5e9
 """Budget of one fit in rows * columns * outputs * rounds; the cap on rounds follows from it."""
-NARROW, LONG = 256, 2500
+NARROW, FEW = 256, 2500
 """Columns above which, and train rows below which, 64 bins do instead of 256. Histograms of many columns leave the processor's
 cache; for few rows a round costs what its histograms do, and finer ones bring nothing (`benchmarks/bins.py`)."""
 
@@ -95,7 +95,7 @@ class BoostedBackend:
             "patience": Range(10, 80, log=True, integer=True),
             "eta": Range(float(np.clip(10 / cap, 0.01, 0.2)), 0.3 if cap >= 100 else 0.6, log=True),
             "rounds": cap,
-            "max_bin": 256 if sizes.columns <= NARROW and sizes.rows >= LONG else 64,
+            "max_bin": 256 if sizes.columns <= NARROW and sizes.rows >= FEW else 64,
             "max_depth": Range(2, 10, integer=True),
             "min_child_weight": Range(0.001, 32.0, log=True),
             "gamma": Range(0.001, 1.0, log=True, off=True),
