@@ -157,12 +157,12 @@ def resolve(
                 ' give a list or use sampler = "tpe"'
             )
     default = {name: _nearest(d, preferred.get(name), name in given) for name, d in merged.items()}
-    return Space(merged, default, _moved(starts, merged), exact)
+    space = Space(merged, default, exact=exact)
+    return replace(space, warm=_moved(starts, space.searched))
 
 
-def _moved(starts: Sequence[Params], dimensions: Mapping[str, Dimension]) -> tuple[Params, ...]:
+def _moved(starts: Sequence[Params], searched: Mapping[str, Choice | Range]) -> tuple[Params, ...]:
     """Every start with its values moved into the ranges, once each: ranges of a study may leave no difference."""
-    searched = {name: d for name, d in dimensions.items() if isinstance(d, Choice | Range)}
     moved = [
         {name: _nearest(d, start[name], pinned=True) for name, d in searched.items() if name in start}
         for start in starts

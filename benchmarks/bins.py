@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from portfolio import drawn, fitted_in, table
+from portfolio import drawn, first_two, fitted_in, planned_on
 
 SETS = (
     "ames_housing_raw", "vehicle", "kc1", "abalone", "wine_quality_red", "concrete", "phoneme", "telco_churn", "heart",
@@ -23,20 +23,10 @@ def measured(name, args):
     """(rows, {bins: array of (loss, seconds) by configuration})."""
     from autoreg.backends import get_backend
     from autoreg.evaluation import Candidate, evaluate
-    from autoreg.planning import plan
-    from autoreg.space import Proposer
-    from autoreg.spec import parse_study
 
-    frame, target, task = table(name, args.folder, args.rows)
-    study = {
-        "name": "bins", "data": {"source": "table", "target": target, "task": task},
-        "split": {"folds": 3, "estimate": "none"}, "search": {"backends": ["xgboost"]},
-    }  # fmt: skip
-    planned, backend = plan(parse_study(study), frame), get_backend("xgboost")
+    planned, backend = planned_on(name, args.folder, args.rows, "xgboost"), get_backend("xgboost")
     space = planned.resolved["xgboost"]
-    full = Proposer(space, "random", 7, "xgboost")
-    full.ask(0)
-    params = full.ask(1).params
+    _, params = first_two(space, "xgboost")
     found = {bins: [] for bins in BINS}
     for config in drawn(backend, args.configs):
         for bins in BINS:

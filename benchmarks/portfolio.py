@@ -23,8 +23,9 @@ import numpy as np
 from peers_data import read, read_index
 
 SETS = (
-    "kr-vs-kp", "kc1", "blood-transfusion", "australian", "titanic", "electricity", "caravan", "abalone", "wine_quality_red", "bike_sharing_hourly", "shipped:wine", "shipped:breast_cancer",
-    "shipped:digits", "shipped:diabetes", "arrhythmia", "madelon",
+    "kr-vs-kp", "kc1", "blood-transfusion", "australian", "titanic", "electricity", "caravan", "abalone",
+    "wine_quality_red", "bike_sharing_hourly", "shipped:wine", "shipped:breast_cancer", "shipped:digits",
+    "shipped:diabetes", "arrhythmia", "madelon",
 )  # fmt: skip
 """None of `peers.py`. Of electricity and bikes a sample of rows, whose order in time plays no part here."""
 FIELDS = ("set", "backend", "config", "loss", "seconds", "params")
@@ -43,6 +44,27 @@ def table(name, folder, rows):
         frame, target = read(entry), entry.target
         task = "regression" if entry.task == "regression" else "auto"
     return frame.sample(min(rows, len(frame)), random_state=0).reset_index(drop=True), target, task
+
+
+def planned_on(name, folder, rows, kind):
+    """A study of one backend over a table: three folds, no rows held out."""
+    from autoreg.planning import plan
+    from autoreg.spec import parse_study
+
+    frame, target, task = table(name, folder, rows)
+    study = {
+        "name": "portfolio", "data": {"source": "table", "target": target, "task": task},
+        "split": {"folds": 3, "estimate": "none"}, "search": {"backends": [kind]},
+    }  # fmt: skip
+    return plan(parse_study(study), frame)
+
+
+def first_two(space, kind):
+    """(the default, a random configuration): parameters with every name of a table's space."""
+    from autoreg.space import Proposer
+
+    proposer = Proposer(space, "random", 7, kind)
+    return proposer.ask(0).params, proposer.ask(1).params
 
 
 def drawn(backend, many):
@@ -78,11 +100,9 @@ def fitted_in(space, full, config):
 def tried(planned, backend, configs):
     """Losses and seconds of the default and of the configurations."""
     from autoreg.evaluation import Candidate, evaluate
-    from autoreg.space import Proposer
 
     space = planned.resolved[backend.name]
-    proposer = Proposer(space, "random", 7, backend.name)
-    default, full = proposer.ask(0).params, proposer.ask(1).params
+    default, full = first_two(space, backend.name)
     every = [default, *(fitted_in(space, full, config) for config in configs)]
     groups = {}
     for i, params in enumerate(every):
@@ -97,8 +117,6 @@ def tried(planned, backend, configs):
 def collect(args):
     from autoreg.backends import get_backend
     from autoreg.backends.common import calm_algebra
-    from autoreg.planning import plan
-    from autoreg.spec import parse_study
 
     out = Path(args.out)
     done = {(r["set"], r["backend"]) for r in rows_of(out)}
@@ -106,12 +124,7 @@ def collect(args):
         for kind in args.backends.split(","):
             if (name, kind) in done:
                 continue
-            frame, target, task = table(name, args.folder, args.rows)
-            study = {
-                "name": "portfolio", "data": {"source": "table", "target": target, "task": task},
-                "split": {"folds": 3, "estimate": "none"}, "search": {"backends": [kind]},
-            }  # fmt: skip
-            planned = plan(parse_study(study), frame)
+            planned = planned_on(name, args.folder, args.rows, kind)
             configs = drawn(get_backend(kind), args.many)
             with calm_algebra():
                 found = tried(planned, planned.backends[kind], configs)
