@@ -1,8 +1,7 @@
-"""From names and ranges to Optuna and back: one flat space per backend, "off" coded inside the numeric range.
+"""From names and ranges to Optuna and back: one flat space per backend.
 
-Every searched name has a value in every trial, so the multivariate sampler keeps its joint space. A range that
-may be off is widened below its lower end by half its width (one third of the prior); coded values in that zone
-decode to exact 0.
+Every searched name has a value in every trial, so the multivariate sampler keeps its joint space; ``coding`` says how a
+regularizer that is off has one.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from autoreg.backends import Backend
+from autoreg.coding import decode, distribution, encode
 from autoreg.errors import StudyError
 from autoreg.trial import Choice, Dimension, Params, Range, Scalar, Sizes, State, TrialResult
 
 if TYPE_CHECKING:
     import optuna
 
-OFF_ZONE = 0.5
 LONG = 100
 """Told trials that an Optuna study holds at most: with each the next is slower to ask for."""
 SMALL = 64
@@ -92,7 +91,7 @@ class Space:
 
     def decode(self, coded: Params) -> dict[str, Scalar]:
         """Full parameters from the sampler's coded ones."""
-        return self.fill({name: _decode(d, coded[name]) for name, d in self.searched.items()})
+        return self.fill({name: decode(d, coded[name]) for name, d in self.searched.items()})
 
     def grid(self) -> Iterator[dict[str, Scalar]]:
         """Every combination of the choices, the last name turning fastest."""
@@ -209,51 +208,6 @@ def _nearest(dimension: Dimension, preferred: Scalar | None, pinned: bool) -> Sc
     return round(value) if dimension.integer else value
 
 
-def _coded_low(d: Range) -> float:
-    """Lower end of the coded range."""
-    if not d.off:
-        return d.low
-    if d.log:
-        return float(d.low / (d.high / d.low) ** OFF_ZONE)
-    return d.low - OFF_ZONE * (d.high - d.low)
-
-
-def _decode(dimension: Choice | Range, coded: Scalar) -> Scalar:
-    if isinstance(dimension, Choice):
-        return coded
-    value = float(coded)
-    if dimension.off and value < dimension.low:
-        return 0 if dimension.integer else 0.0
-    value = min(max(value, dimension.low), dimension.high)
-    return round(value) if dimension.integer else value
-
-
-def _encode(dimension: Choice | Range, value: Scalar) -> Scalar | None:
-    """The coded value that decodes to ``value``, or None when the dimension does not hold it."""
-    if isinstance(dimension, Choice):
-        return value if value in dimension.values else None
-    if isinstance(value, str):
-        return None
-    if dimension.off and value == 0:
-        low = _coded_low(dimension)
-        return math.sqrt(low * dimension.low) if dimension.log else (low + dimension.low) / 2
-    if not dimension.low <= value <= dimension.high:
-        return None
-    return round(value) if dimension.integer and not dimension.off else float(value)
-
-
-def _distribution(dimension: Choice | Range) -> optuna.distributions.BaseDistribution:
-    import optuna
-
-    if isinstance(dimension, Choice):
-        return optuna.distributions.CategoricalDistribution(dimension.values)
-    if dimension.integer and not dimension.off:
-        return optuna.distributions.IntDistribution(
-            int(dimension.low), int(dimension.high), log=dimension.log
-        )
-    return optuna.distributions.FloatDistribution(_coded_low(dimension), dimension.high, log=dimension.log)
-
-
 @dataclass(frozen=True)
 class Asked:
     """A configuration to try: full parameters, the sampler's coded ones (empty for a default), its place among all."""
@@ -282,7 +236,7 @@ class Proposer:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space, self.sampler, self.seed, self.name = space, sampler, seed, name
-        self.distributions = {key: _distribution(d) for key, d in space.searched.items()}
+        self.distributions = {key: distribution(d) for key, d in space.searched.items()}
         self.study = optuna.create_study(direction="minimize")
         self.seen = Seen(self.distributions)
         self.asked = 0
@@ -349,7 +303,7 @@ class Proposer:
             New ends of some ranges, which hold the old ones.
         """
         before, self.space = self.space, self.space.widened(ends)
-        self.distributions = {key: _distribution(d) for key, d in self.space.searched.items()}
+        self.distributions = {key: distribution(d) for key, d in self.space.searched.items()}
 
         def anew(params: Params) -> Params:
             return self._encoded(before.decode(params))
@@ -369,7 +323,7 @@ class Proposer:
             self._open[place] = self.study.ask(self.distributions)
 
     def _encoded(self, values: Params) -> dict[str, Scalar]:
-        coded = {n: _encode(d, values[n]) for n, d in self.space.searched.items() if n in values}
+        coded = {n: encode(d, values[n]) for n, d in self.space.searched.items() if n in values}
         return {n: v for n, v in coded.items() if v is not None}
 
     def _sampler(self, number: int, given: bool) -> optuna.samplers.BaseSampler:

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoreg.backends import get_backend
+from autoreg.coding import decode, encode
 from autoreg.errors import StudyError
-from autoreg.space import Proposer, _decode, _encode, derive_seed, resolve
+from autoreg.space import Proposer, derive_seed, resolve
 from autoreg.trial import Choice, Range, Sizes, State, TrialResult
 
 SIZES = Sizes("binary", 400, 30, 2)
@@ -27,13 +28,13 @@ def space(given=None, sampler="tpe", backend="xgboost"):
 def test_a_value_in_range_survives_coding(low, ratio, log, off, share):
     d = Range(low, low * ratio, log=log, off=off)
     value = min(max(low + share * (d.high - low), d.low), d.high)
-    assert math.isclose(_decode(d, _encode(d, value)), value, rel_tol=1e-9)
+    assert math.isclose(decode(d, encode(d, value)), value, rel_tol=1e-9)
 
 
 @pytest.mark.parametrize("log", [False, True])
 def test_off_is_reached_exactly_and_often(log):
     d = Range(0.05, 0.6, log=log, off=True)
-    assert _decode(d, _encode(d, 0)) == 0.0
+    assert decode(d, encode(d, 0)) == 0.0
     proposer = Proposer(space({"gamma": d}), "random", 0, "xgboost")
     values = [proposer.ask(n).params["gamma"] for n in range(400)]
     assert 0.25 < sum(v == 0 for v in values) / len(values) < 0.42
