@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr, ndtr, ndtri
+from scipy.special import ndtr, ndtri
 
 Floats = NDArray[np.float64]
 RECENT = 25
@@ -110,7 +110,9 @@ class Parzen:
         for j, frequencies in self.choices.items():
             total += np.log(frequencies).T[points[:, j].astype(np.int64)]
         # A kernel's centre lies between the ends, so neither tail is close to 1.
-        total -= np.log1p(-ndtr(self.below) - ndtr(-self.above)).sum(axis=0)
+        inside = 1.0 - ndtr(self.below) - ndtr(-self.above)
+        total -= np.log(inside.prod(axis=0))
+        continuous = []
         for row, j in enumerate(self.numbers):
             axis, mu, sigma = self.axes[j], self.mu[row], self.sigma[row]
             if axis.step:
@@ -118,10 +120,22 @@ class Parzen:
                 left, right = (axis.scaled(values + side * axis.step / 2)[:, None] for side in (-1, 1))
                 total += _log_mass((left - mu) / sigma, (right - mu) / sigma)[place]
             else:
-                z = (axis.scaled(points[:, j])[:, None] - mu) / sigma
-                total -= 0.5 * z * z + (LOG_ROOT + np.log(sigma))
+                continuous.append(row)
+        if continuous:
+            total -= self._half_squares(points, continuous)
         top = total.max(axis=1, keepdims=True)
         return np.asarray(np.log(np.exp(total - top).sum(axis=1)) + top[:, 0])
+
+    def _half_squares(self, points: Floats, rows: list[int]) -> Floats:
+        """Minus the logarithm of the normal density of some numbers together, shape (points, kernels): squares as products."""
+        middle = (self.low[rows] + self.high[rows]) / 2
+        at = (
+            np.array([self.axes[self.numbers[row]].scaled(points[:, self.numbers[row]]) for row in rows])
+            - middle
+        )
+        mu, precision = self.mu[rows] - middle, self.sigma[rows] ** -2
+        squares = (at * at).T @ precision - 2 * (at.T @ (mu * precision)) + (mu * mu * precision).sum(axis=0)
+        return np.asarray(0.5 * (squares - np.log(precision.prod(axis=0))) + LOG_ROOT * len(rows))
 
 
 def likeliest(axes: Sequence[Axis], good: Floats, others: Floats, seed: int, candidates: int = 24) -> Floats:
@@ -173,9 +187,11 @@ def _widths(scaled: Floats, low: Floats, high: Floats) -> Floats:
 
 
 def _log_mass(left: Floats, right: Floats) -> Floats:
-    """Logarithm of the standard normal mass between two points, in the tail where both are precise."""
+    """Logarithm of the standard normal mass between two points, in the tail where both are precise.
+
+    It is minus infinity beyond some 38 widths, where the prior's kernel alone counts.
+    """
     flipped = left > 0
     left, right = np.where(flipped, -right, left), np.where(flipped, -left, right)
-    top = log_ndtr(right)
     with np.errstate(divide="ignore"):
-        return np.asarray(top + np.log1p(-np.exp(log_ndtr(left) - top)))
+        return np.asarray(np.log(ndtr(right) - ndtr(left)))

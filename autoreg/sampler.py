@@ -6,6 +6,7 @@ Imported with the first proposal alone, because it needs Optuna.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -51,6 +52,7 @@ class Seen:
         self.params: dict[int, Params] = {}
         self.ranks: dict[int, Rank] = {}
         self._rows: dict[int, Floats] = {}
+        self._order: list[tuple[Rank, int]] = []
         self._searched(space)
 
     def _searched(self, space: Mapping[str, BaseDistribution]) -> None:
@@ -73,32 +75,38 @@ class Seen:
     def tell(self, place: int, result: TrialResult) -> None:
         """Note what came of it."""
         if result.state is State.COMPLETE and math.isfinite(result.loss):
-            self.ranks[place] = (-math.inf, result.loss)
+            self._rank(place, (-math.inf, result.loss))
         elif result.state is State.PRUNED:
-            self.ranks[place] = (-len(result.fold_losses), result.loss)
+            self._rank(place, (-len(result.fold_losses), result.loss))
         else:
             self._forget(place)
         if len(self.ranks) > KEPT + SLACK:
-            best = set(self._best(BEST))
+            best = self._best(BEST)
             others = [n for n in sorted(self.ranks) if n not in best]
             for n in others[: len(self.ranks) - KEPT]:
                 self._forget(n)
 
+    def _rank(self, place: int, rank: Rank) -> None:
+        self.ranks[place] = rank
+        insort(self._order, (rank, place))
+
     def _forget(self, place: int) -> None:
+        if place in self.ranks:
+            del self._order[bisect_left(self._order, (self.ranks[place], place))]
         for known in (self.params, self.ranks, self._rows):
             known.pop(place, None)
 
-    def _best(self, many: int) -> list[int]:
-        return sorted(self.ranks, key=lambda place: (self.ranks[place], place))[:many]
+    def _best(self, many: int) -> set[int]:
+        return {place for _, place in self._order[:many]}
 
     def groups(self) -> tuple[Floats, Floats] | None:
         """Good configurations and all others, the open ones among them, in order; None while there is too little to go by."""
         if not self.space or len(self.ranks) < STARTUP:
             return None
-        best = set(self._best(min(math.ceil(0.1 * len(self.ranks)), BEST)))
+        best = self._best(min(math.ceil(0.1 * len(self.ranks)), BEST))
         good = [self._rows[place] for place in sorted(best)]
         others = [self._rows[place] for place in sorted(self._rows) if place not in best]
-        return np.array(good), np.array(others).reshape(-1, len(self.axes))
+        return np.concatenate(good).reshape(len(good), -1), np.concatenate(others).reshape(len(others), -1)
 
 
 class KnownSpaceSampler(BaseSampler):

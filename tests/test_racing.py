@@ -43,6 +43,7 @@ def test_the_share_of_draws_is_that_of_a_normal_mean():
 
 def test_pooled_rows_give_the_share_of_single_ones(monkeypatch):
     values = np.random.default_rng(1).normal(0.03, 1.0, 3000)
+    monkeypatch.setattr("autoreg.racing.POOLS", 3000)
     whole = share_above_zero(values, None, None, 0)
     monkeypatch.setattr("autoreg.racing.POOLS", 1000)
     assert share_above_zero(values, None, None, 0) == pytest.approx(whole, abs=0.03)
