@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel
 
-from autoreg.backends import Backend, get_backend
+from autoreg.backends import Backend, get_backend, opening_seconds
 from autoreg.custom_metrics import tried
 from autoreg.data import load_table, make_split, refold
 from autoreg.evaluation import Problem, class_weights
@@ -87,6 +87,11 @@ class StudyPlan:
     def defaults(self) -> dict[str, dict[str, Any]]:
         """Every backend's default configuration, its first trial."""
         return {name: dict(space.default) for name, space in self.resolved.items()}
+
+    def opening(self, name: str) -> float:
+        """Seconds that a backend's first block can be expected to take; 0 where nothing is known."""
+        backend, fits = self.backends[name], self.block * len(self.split.folds)
+        return opening_seconds(backend, self.spaces[name], self.problem.sizes(backend.encoding), fits)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -179,7 +179,8 @@ class Search:
     def _submit(self, arm: Arm, numbers: list[int]) -> None:
         """Look trials up in the ledger; compute them, all of a batch, when one is not there."""
         known = {n: self.history.records[n] for n in numbers if n in self.history.records}
-        self.finished.update(known)
+        for n, record in known.items():
+            self._finish(n, record)
         if len(known) == len(numbers):
             return
         name = arm.backend.name
@@ -241,7 +242,12 @@ class Search:
             began = time.perf_counter()
             self.ledger.record(record)
             self.ledger.waited += time.perf_counter() - began
-            self.finished[n] = record
+            self._finish(n, record)
+
+    def _finish(self, n: int, record: TrialRecord) -> None:
+        self.finished[n], arm = record, self.arms[record.backend]
+        if record.result.state is State.COMPLETE:
+            arm.lowest = min(arm.lowest, record.result.loss)
 
 
 def _alike(arm: Arm, numbers: list[int]) -> list[list[int]]:

@@ -201,7 +201,11 @@ class _Run:
         self.watch.stage("search")
         self.watch.planned(self.spec.trials, max(0.0, self.ending.search_limit - self._elapsed()))
         arms = {
-            name: Arm(backend, Proposer(self.plan.resolved[name], self.spec.sampler, self.spec.seed, name))
+            name: Arm(
+                backend,
+                Proposer(self.plan.resolved[name], self.spec.sampler, self.spec.seed, name),
+                self.plan.opening(name),
+            )
             for name, backend in self.plan.backends.items()
         }
         executor = self._executor(lambda: clock.left() > 0, history)

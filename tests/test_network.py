@@ -220,3 +220,14 @@ def test_effective_parameters_tell_what_is_fitted():
         (0.01,) * 3,
         (0.001,) * 3,
     )
+
+
+def test_what_a_first_block_costs_grows_with_rows_columns_and_epochs():
+    def opening(rows, columns=10, image=None, **space):
+        sizes = Sizes("binary", rows, columns, 2, image)
+        return BACKEND.opening({**BACKEND.space(sizes), **space}, sizes, 40)
+
+    assert 10 < opening(200) < opening(3000) < opening(30_000)
+    assert opening(3000, columns=80) == opening(3000) < opening(3000, columns=400)
+    assert 10 < opening(3000, epochs=6) < opening(3000) == opening(3000, epochs=300)
+    assert opening(3000, image=(8, 8, 1)) == 0.0

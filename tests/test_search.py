@@ -497,3 +497,40 @@ def test_a_family_that_had_no_turn_is_expected_to_cost_what_the_dearest_simpler_
     assert {r.backend for r in records} == {"sklearn", "xgboost"}
     assert "third" in {r.backend for r in cheap.run()}
     assert cheap.drops == {}
+
+
+@pytest.mark.parametrize(
+    ("opening", "linear", "tried"),
+    [
+        (0.0, 9.0, True),
+        (16.0, 9.0, True),
+        (18.0, 9.0, False),
+        (18.0, 0.4, True),
+        (36.0, 0.4, True),
+        (38.0, 0.4, False),
+    ],
+)
+def test_a_family_is_tried_for_a_share_of_the_time_left(planned, opening, linear, tried):
+    third = Third()
+    more = replace(
+        planned,
+        backends={**planned.backends, "third": third},
+        resolved={**planned.resolved, "third": planned.resolved["xgboost"]},
+    )
+    running = search(more, time_left=lambda: 50.0, race=False)
+    running.arms["third"].opening = opening
+    running.referee._least = lambda name, size: opening if name == "third" else 0.0
+    running._finish = lambda n, record: running.finished.update({n: record})
+    running.arms["sklearn"].lowest, running.arms["xgboost"].lowest = linear, 0.4
+    assert ("third" in {r.backend for r in running.run()}) is tried
+    assert running.drops == ({} if tried else {"third": 4})
+
+
+def test_a_family_that_was_tried_is_judged_by_its_own_trials(planned):
+    ledger = MemoryLedger()
+    whole = told(search(planned, ledger=ledger).run())
+    history = History({n: r for n, r in ledger.history.records.items() if n < 4})
+    running = search(planned, history=history, time_left=lambda: 50.0)
+    running.arms["xgboost"].opening = 49.0
+    assert told(running.run()) == whole
+    assert running.drops == {}

@@ -192,6 +192,12 @@ def seconds_apart(backend: Backend, seconds: float) -> float:
     return seconds * (2.0 if backend.batched else 1.0)
 
 
+def opening_seconds(backend: Backend, space: Mapping[str, Dimension], sizes: Sizes, fits: int) -> float:
+    """Seconds that so many fits in one call can be expected to take where no fit was timed yet; 0 where a backend cannot say."""
+    opening = getattr(backend, "opening", None)
+    return 0.0 if opening is None else float(opening(space, sizes, fits))
+
+
 def fits_alone(backend: Backend, params: Params) -> bool:
     """Whether a batched backend gains nothing by fitting this trial in one call with others of its block."""
     alone = getattr(backend, "alone", None)

@@ -54,6 +54,10 @@ NARROW, FEW = 256, 2500
 """Columns above which, and train rows below which, 64 bins do instead of 256. Histograms of many columns leave the processor's
 cache; for few rows a round costs what its histograms do, and finer ones bring nothing (`benchmarks/bins.py`)."""
 
+SHORTEST = 0.03
+"""Step that a search begins with at the least: one of .01 takes three times as long, and where short ones are better the search goes on
+to them by itself."""
+
 
 def round_cap(sizes: Sizes) -> int:
     """Boosting rounds that one fit may take on data of these sizes, between 30 and 2,000."""
@@ -93,7 +97,7 @@ class BoostedBackend:
             "dropout": 0.0,
             "skip_drop": 0.5,
             "patience": Range(10, 80, log=True, integer=True),
-            "eta": Range(float(np.clip(10 / cap, 0.01, 0.2)), 0.3 if cap >= 100 else 0.6, log=True),
+            "eta": Range(float(np.clip(10 / cap, SHORTEST, 0.2)), 0.3 if cap >= 100 else 0.6, log=True),
             "rounds": cap,
             "max_bin": 256 if sizes.columns <= NARROW and sizes.rows >= FEW else 64,
             "max_depth": Range(2, 10, integer=True),

@@ -110,6 +110,11 @@ def effective_params(params: Params) -> dict[str, Scalar]:
     return {**out, "penalty": base.kind, "alpha": base.alpha, "l1_ratio": base.l1_ratio}
 
 
+IMPORT, PER_NETWORK, PER_ROW, USUAL = 10.0, 0.05, 75e-6, 60
+"""What networks of the built-in ranges cost: seconds once, for each, and for each and every train row of up to 100 columns; and the
+epochs that they usually train."""
+
+
 class NetworkBackend:
     """Networks in Keras: perceptrons, a whole block of trials and folds at a time, and convolutional ones one by one.
 
@@ -130,6 +135,18 @@ class NetworkBackend:
         "batch_size",
     )
     rank = 2
+
+    def opening(self, space: Mapping[str, Dimension], sizes: Sizes, fits: int) -> float:
+        """See ``opening_seconds``: TensorFlow's import and a program's tracing, then every network.
+
+        From twelve tables of 164 to 27,000 train rows on two cores (`benchmarks/opening.py`); of images nothing is known.
+        """
+        if sizes.image is not None:
+            return 0.0
+        epochs = space["epochs"]
+        share = min(1.0, epochs / USUAL) if isinstance(epochs, int | float) else 1.0
+        each = PER_NETWORK + PER_ROW * sizes.rows * max(1.0, sizes.columns / 100)
+        return IMPORT + fits * share * each
 
     def space(self, sizes: Sizes) -> dict[str, Dimension]:
         """See ``Backend``. Ranges: optima published for tabular networks, and the ranges of Kadra 2021, TabM, TabArena."""
