@@ -22,7 +22,6 @@ from autoreg.planning import StudyPlan
 from autoreg.registry import Registration, register
 from autoreg.search import Search
 from autoreg.selection import (
-    TOP,
     Decision,
     Estimate,
     choose,
@@ -39,6 +38,8 @@ from autoreg.shipping import configuration, refit_cost, ship
 from autoreg.tracking import patiently
 from autoreg.trial import Floats, TrialRecord, Watch
 
+BLENDED = 4
+"""Finalists that a blend seldom has more of; where it has, its models are those of the fresh cells."""
 WHOLE_SHARE = 0.95
 """Share of its time that the search of a published experiment may take: nothing is fitted after it."""
 
@@ -126,8 +127,8 @@ class Tuning:
         return self.deadlines.search(full_cost(listed, self.plan.backends), self._shipping(listed))
 
     def _shipping(self, finalists: Sequence[TrialRecord]) -> float:
-        """Seconds that the last fits take at most, expected from the search's own: those of a blend of the best finalists."""
-        return sum(refit_cost(self.plan, record) for record in finalists[:TOP])
+        """Seconds that the last fits take, expected from the search's own: those of a blend of the best finalists."""
+        return sum(refit_cost(self.plan, record) for record in finalists[:BLENDED])
 
     def decide(self, search: Search, records: list[TrialRecord]) -> Outcome:
         """Finalists on fresh folds, what is shipped, and one look at the holdout."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ PLANS = (
     (1, 2, False),
 )
 """Repeats, best trials, and whether every backend's best and default go along, tried until one fits the time left."""
+MARGIN = 1.2
+"""A repeat beyond those that were planned is begun where the time left is so many times what the dearest one took."""
 SEEDS = 5
 """Seeds tried for a repeat whose folds would miss a class."""
 
@@ -151,8 +153,8 @@ def run_finals(
     planned = _affordable(records, defaults, backends, time_left())
     if planned is None:
         return None
-    repeats, chosen, events = planned
-    alive = dict(enumerate(chosen))
+    repeats, chosen, told = planned
+    alive, events = dict(enumerate(chosen)), list[str]()
     problems, fits = _scored(
         alive,
         events,
@@ -169,6 +171,7 @@ def run_finals(
     if not sound or not len(rows):
         return None
     kept = [kept[i] for i in sound]
+    events = [*told(len(problems)), *events]
     return Finals(
         [alive[i] for i in kept], problems, [fits[i] for i in kept], rows, predictions[:, sound], events
     )
@@ -182,11 +185,17 @@ def _scored(
     fit: Callable[[Problem, int], dict[int, list[Fit] | FitFailure]],
     time_left: Callable[[], float],
 ) -> tuple[list[Problem], dict[int, list[list[Fit]]]]:
-    """Repeat after repeat while the time lasts; finalists that fail leave ``alive``, and ``events`` says what was lost."""
+    """Repeat after repeat while the time lasts; finalists that fail leave ``alive``, and ``events`` says what was lost.
+
+    Those that are planned are begun; where they turn out to take less than was expected, more follow.
+    """
     problems: list[Problem] = []
     fits: dict[int, list[list[Fit]]] = {i: [] for i in alive}
-    for r in range(repeats):
-        began, left = time.monotonic(), time_left()
+    dearest = 0.0
+    for r in range(REPEATS):
+        left = time_left()
+        if r >= repeats and MARGIN * dearest > left:
+            break
         fresh = divide(r)
         if fresh is None:
             events.append(f"fresh repeat {r + 1}: no division into folds keeps every class; left out")
@@ -194,9 +203,10 @@ def _scored(
         try:
             found = fit(fresh, r)
         except OutOfTime:
-            spent = time.monotonic() - began
+            spent = left - time_left()
             events.append(f"fresh repeat {r + 1} was cut short after {spent:.0f} s of {left:.0f} s left")
             break
+        dearest = max(dearest, left - time_left())
         for i, outcome in found.items():
             if isinstance(outcome, FitFailure):
                 record = alive.pop(i)
@@ -221,16 +231,24 @@ def _affordable(
     defaults: Sequence[int],
     backends: Mapping[str, Backend],
     seconds: float,
-) -> tuple[int, list[TrialRecord], list[str]] | None:
-    """Repeats and finalists whose cost, judged by the search's own, fits the time that is left."""
+) -> tuple[int, list[TrialRecord], Callable[[int], list[str]]] | None:
+    """Repeats and finalists whose cost, judged by the search's own, fits the time that is left, and what to say of those done."""
     for repeats, top, whole in PLANS:
         chosen = shortlist(records, defaults, top) if whole else complete(records)[:top]
         if chosen and repeats * _cost(chosen, backends) <= seconds:
-            least = "" if whole else " and of no others"
-            many = "1 fresh repeat" if repeats == 1 else f"{repeats} fresh repeats"
-            said = f"the time left allowed {many} of the {top} best trials{least} instead of 3 of 8"
-            return repeats, chosen, [] if (repeats, top) == PLANS[0][:2] else [said]
+            return repeats, chosen, partial(_said, REPEATS if repeats == REPEATS else 0, top, whole)
     return None
+
+
+def _said(sure: int, top: int, whole: bool, done: int) -> list[str]:
+    """What the time did not allow; a repeat that was to be done and was not is told of elsewhere."""
+    if max(sure, done) == REPEATS and (top, whole) == PLANS[0][1:]:
+        return []
+    least = "" if whole else " and of no others"
+    many = "1 fresh repeat" if done == 1 else f"{done} fresh repeats"
+    return [
+        f"the time left allowed {many} of the {top} best trials{least} instead of {REPEATS} of {PLANS[0][1]}"
+    ]
 
 
 def _fresh(problem: Problem, spec: SplitSpec, seed: int, repeat: int) -> Problem | None:

@@ -98,7 +98,7 @@ class SearchSpec(Section):
         description="trials a backend runs in its turn; 8, or fewer for large data, when left out",
     )
     lookahead: int = Field(
-        16,
+        8,
         ge=1,
         le=1024,
         description="a trial is proposed when all but the last so many are known; fixes the search whatever runs it",

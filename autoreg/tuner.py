@@ -228,6 +228,12 @@ class _Run:
                 else f"trial {min(suspects)}"
             )
             self.watch.say(f"warning: this study died with {shown} under way: a process of its own for each")
+        workers, ahead = self.engine.workers, self.spec.lookahead
+        if workers > ahead:
+            self.watch.say(
+                f"there is room for {workers} trials at a time, but only {ahead} are under way: search.lookahead = {workers} "
+                "keeps all workers busy (it is another search: each trial knows fewer others)"
+            )
         return self.engine.executor(plan.study, plan.problem, plan.backends, in_time, suspects)
 
     @contextmanager

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import psutil
 import pytest
+from evidence_data import Silent
 from test_processes import STUDY, _trials, autoreg, trial_table
 from worker_backends import Broken, Endless, KilledAtFirst, Logged, Poison, Segfault, Unloadable
 
@@ -298,6 +299,18 @@ def test_a_study_gives_the_same_trials_and_the_same_winner_with_workers(source):
     for key in ("best", "estimate"):
         assert alone.report[key] == together.report[key]
     assert not children()
+
+
+def test_workers_that_the_lookahead_leaves_idle_are_spoken_of():
+    search = {"backends": ["sklearn"], "trials": 2, "block": 1, "lookahead": 1}
+    study = parse_study(
+        {"name": "t", "data": {"source": "sklearn:load_wine", "target": "target"}, "search": search}
+    )
+    for workers in (1, 2):
+        watch = Silent()
+        watch.say = (said := []).append
+        tune(study, tracking="off", n_jobs=workers, watch=watch)
+        assert any("search.lookahead = 2" in words for words in said) is (workers == 2)
 
 
 def finished(folder):

@@ -128,19 +128,51 @@ def test_no_time_left_means_no_finals(wine):
     assert finals(*wine, time_left=lambda: 0.0) is None
 
 
-def test_less_time_means_fewer_repeats_of_fewer_trials_and_says_so(wine):
+class Clock:
+    """Seconds left, of which every fit takes some."""
+
+    def __init__(self, left, backends, each):
+        self.left, self.each = left, each
+        self.backends = {name: Costly(backend, self) for name, backend in backends.items()}
+
+
+class Costly(Failing):
+    def __init__(self, backend, clock):
+        super().__init__(backend)
+        self.clock = clock
+
+    def fit(self, jobs, in_time):
+        self.clock.left -= len(jobs) * self.clock.each
+        return super().fit(jobs, in_time)
+
+
+def timed(wine, left, each=1.0):
+    """Finals of trials that took a second in the search, where a second is left for so many of them; every one takes ``each``."""
     planned, records = wine
-    # What a trial cost is given, so that the plan does not hang on the speed of the machine.
     records = [dataclasses.replace(r, result=dataclasses.replace(r.result, seconds=1.0)) for r in records]
     cost = len(shortlist(records, default_numbers(planned, records)))
-    two = finals(planned, records, time_left=lambda: 2.5 * cost)
+    clock = Clock(left(cost), planned.backends, each / len(planned.split.folds))
+    return records, finals(planned, records, lambda: clock.left, clock.backends)
+
+
+def test_less_time_means_fewer_repeats_of_fewer_trials_and_says_so(wine):
+    _, two = timed(wine, lambda cost: 2.5 * cost)
     assert len(two.problems) == 2
     assert two.events == ["the time left allowed 2 fresh repeats of the 8 best trials instead of 3 of 8"]
-    one = finals(planned, records, time_left=lambda: 2.0)
+    records, one = timed(wine, lambda cost: 2.5)
     best = sorted((r for r in records if r.result.state == "complete"), key=lambda r: r.result.loss)[:2]
     assert (len(one.problems), [r.number for r in one.records]) == (1, [r.number for r in best])
     assert "1 fresh repeat of the 2 best trials and of no others" in one.events[0]
-    assert finals(planned, records, time_left=lambda: 1.5) is None
+    assert timed(wine, lambda cost: 1.5)[1] is None
+
+
+def test_repeats_that_take_less_than_expected_leave_time_for_more(wine):
+    _, all_of_them = timed(wine, lambda cost: 1.5 * cost, each=0.4)
+    assert (len(all_of_them.problems), all_of_them.events) == (3, [])
+    _, one_more = timed(wine, lambda cost: 1.5 * cost, each=0.6)
+    assert (len(one_more.problems), len(one_more.events)) == (2, 1)
+    _, none_more = timed(wine, lambda cost: 1.5 * cost, each=0.7)
+    assert (len(none_more.problems), len(none_more.events)) == (1, 1)
 
 
 def test_a_repeat_cut_short_is_left_out_whole(wine):

@@ -96,7 +96,7 @@ class BoostedBackend:
             "l1_ratio": Range(0.05, 0.95),
             "dropout": 0.0,
             "skip_drop": 0.5,
-            "patience": Range(10, 80, log=True, integer=True),
+            "patience": Range(8, 40, log=True, integer=True),
             "eta": Range(float(np.clip(10 / cap, SHORTEST, 0.2)), 0.3 if cap >= 100 else 0.6, log=True),
             "rounds": cap,
             "max_bin": 256 if sizes.columns <= NARROW and sizes.rows >= FEW else 64,

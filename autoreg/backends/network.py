@@ -110,7 +110,7 @@ def effective_params(params: Params) -> dict[str, Scalar]:
     return {**out, "penalty": base.kind, "alpha": base.alpha, "l1_ratio": base.l1_ratio}
 
 
-IMPORT, PER_NETWORK, PER_ROW, USUAL = 10.0, 0.05, 75e-6, 60
+IMPORT, PER_NETWORK, PER_ROW, USUAL = 8.0, 0.05, 75e-6, 60
 """What networks of the built-in ranges cost: seconds once, for each, and for each and every train row of up to 100 columns; and the
 epochs that they usually train."""
 
