@@ -236,19 +236,40 @@ def _affordable(
     for repeats, top, whole in PLANS:
         chosen = shortlist(records, defaults, top) if whole else complete(records)[:top]
         if chosen and repeats * _cost(chosen, backends) <= seconds:
-            return repeats, chosen, partial(_said, REPEATS if repeats == REPEATS else 0, top, whole)
-    return None
+            every = (top, whole) == PLANS[0][1:]
+            of = f"the {top} best trials" + ("" if whole else " and of no others")
+            return repeats, chosen, partial(_said, every, REPEATS if repeats == REPEATS else 0, of)
+    chosen = _quick(records, backends, seconds)
+    return (
+        (1, chosen, partial(_said, False, 0, f"the {len(chosen)} best that are quick enough"))
+        if chosen
+        else None
+    )
 
 
-def _said(sure: int, top: int, whole: bool, done: int) -> list[str]:
+def _quick(
+    records: Sequence[TrialRecord], backends: Mapping[str, Backend], seconds: float
+) -> list[TrialRecord]:
+    """Good trials that one repeat has time for, none of which takes more than half of it.
+
+    None where the best of them is more than a standard error behind the best of all.
+    """
+    found, chosen, left = complete(records), list[TrialRecord](), seconds
+    for record in found:
+        cost = _cost([record], backends)
+        if cost <= min(left, seconds / 2) and len(chosen) < PLANS[-2][1]:
+            chosen.append(record)
+            left -= cost
+    near = chosen and chosen[0].result.loss <= found[0].result.loss + found[0].result.loss_se
+    return chosen if near and len(chosen) > 1 else []
+
+
+def _said(every: bool, sure: int, of: str, done: int) -> list[str]:
     """What the time did not allow; a repeat that was to be done and was not is told of elsewhere."""
-    if max(sure, done) == REPEATS and (top, whole) == PLANS[0][1:]:
+    if every and max(sure, done) == REPEATS:
         return []
-    least = "" if whole else " and of no others"
     many = "1 fresh repeat" if done == 1 else f"{done} fresh repeats"
-    return [
-        f"the time left allowed {many} of the {top} best trials{least} instead of {REPEATS} of {PLANS[0][1]}"
-    ]
+    return [f"the time left allowed {many} of {of} instead of {REPEATS} of {PLANS[0][1]}"]
 
 
 def _fresh(problem: Problem, spec: SplitSpec, seed: int, repeat: int) -> Problem | None:

@@ -175,6 +175,23 @@ def test_repeats_that_take_less_than_expected_leave_time_for_more(wine):
     assert (len(none_more.problems), len(none_more.events)) == (1, 1)
 
 
+@pytest.mark.parametrize(("behind", "kept"), [(0.5, True), (2.0, False)])
+def test_a_best_trial_that_takes_too_long_gives_way_to_quicker_ones_that_are_as_good(wine, behind, kept):
+    planned, records = wine
+    listed = sorted((r for r in records if r.result.state == "complete"), key=lambda r: r.result.loss)
+    losses = [1.0, *(1.0 + 0.1 * behind + 0.01 * i for i in range(len(listed) - 1))]
+    listed = [
+        dataclasses.replace(r, result=dataclasses.replace(r.result, loss=loss, loss_se=0.1, seconds=1.0))
+        for r, loss in zip(listed, losses, strict=True)
+    ]
+    listed[0] = dataclasses.replace(listed[0], result=dataclasses.replace(listed[0].result, seconds=10.0))
+    found = finals(planned, listed, lambda: 10.5)
+    assert (found is not None) is kept
+    if found is not None:
+        assert {r.number for r in found.records} == {r.number for r in listed[1:5]}
+        assert "of the 4 best that are quick enough instead of 3 of 8" in found.events[0]
+
+
 def test_a_repeat_cut_short_is_left_out_whole(wine):
     planned, records = wine
     backends = {
