@@ -240,11 +240,9 @@ def _affordable(
             of = f"the {top} best trials" + ("" if whole else " and of no others")
             return repeats, chosen, partial(_said, every, REPEATS if repeats == REPEATS else 0, of)
     chosen = _quick(records, backends, seconds)
-    return (
-        (1, chosen, partial(_said, False, 0, f"the {len(chosen)} best that are quick enough"))
-        if chosen
-        else None
-    )
+    if not chosen:
+        return None
+    return 1, chosen, partial(_said, False, 0, f"the {len(chosen)} best that are quick enough")
 
 
 def _quick(

@@ -53,7 +53,6 @@ WORK = 1.5e9
 NARROW, FEW = 256, 2500
 """Columns above which, and train rows below which, 64 bins do instead of 256. Histograms of many columns leave the processor's
 cache; for few rows a round costs what its histograms do, and finer ones bring nothing (`benchmarks/bins.py`)."""
-
 SHORTEST = 0.03
 """Step that a search begins with at the least: one of .01 takes three times as long, and where short ones are better the search goes on
 to them by itself."""
