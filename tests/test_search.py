@@ -483,13 +483,16 @@ class Third(BoostedBackend):
     name, rank, batched = "third", 2, True
 
 
-def test_a_family_that_had_no_turn_is_expected_to_cost_what_the_dearest_simpler_one_does(planned):
-    third = Third()
-    more = replace(
+def with_a_third(planned):
+    return replace(
         planned,
-        backends={**planned.backends, "third": third},
+        backends={**planned.backends, "third": Third()},
         resolved={**planned.resolved, "third": planned.resolved["xgboost"]},
     )
+
+
+def test_a_family_that_had_no_turn_is_expected_to_cost_what_the_dearest_simpler_one_does(planned):
+    more = with_a_third(planned)
     slow = Slow(more.problem, more.backends, lambda: True)
     dear, cheap = search(more, time_left=lambda: 50.0, executor=slow), search(more)
     records = dear.run()
@@ -520,12 +523,7 @@ class Scored(SerialExecutor):
     ],
 )
 def test_a_family_is_tried_for_a_share_of_the_time_left(planned, opening, linear, tried):
-    third = Third()
-    more = replace(
-        planned,
-        backends={**planned.backends, "third": third},
-        resolved={**planned.resolved, "third": planned.resolved["xgboost"]},
-    )
+    more = with_a_third(planned)
     executor = Scored(more.problem, more.backends, lambda: True)
     executor.losses = {"sklearn": linear, "xgboost": 0.4}
     running = search(more, time_left=lambda: 50.0, executor=executor, race=False)
