@@ -31,6 +31,8 @@ PLANS = (
     (1, 2, False),
 )
 """Repeats, best trials, and whether every backend's best and default go along, tried until one fits the time left."""
+QUICK = 4
+"""Trials that are looked at again where the best ones take too long."""
 MARGIN = 1.2
 """A repeat beyond those that were planned is begun where the time left is so many times what the dearest one took."""
 SEEDS = 5
@@ -238,11 +240,11 @@ def _affordable(
         if chosen and repeats * _cost(chosen, backends) <= seconds:
             every = (top, whole) == PLANS[0][1:]
             of = f"the {top} best trials" + ("" if whole else " and of no others")
-            return repeats, chosen, partial(_said, every, REPEATS if repeats == REPEATS else 0, of)
+            return repeats, chosen, partial(_said, every, repeats, of)
     chosen = _quick(records, backends, seconds)
     if not chosen:
         return None
-    return 1, chosen, partial(_said, False, 0, f"the {len(chosen)} best that are quick enough")
+    return 1, chosen, partial(_said, False, 1, f"the {len(chosen)} best that are quick enough")
 
 
 def _quick(
@@ -255,16 +257,16 @@ def _quick(
     found, chosen, left = complete(records), list[TrialRecord](), seconds
     for record in found:
         cost = _cost([record], backends)
-        if cost <= min(left, seconds / 2) and len(chosen) < PLANS[-2][1]:
+        if cost <= min(left, seconds / 2) and len(chosen) < QUICK:
             chosen.append(record)
             left -= cost
     near = chosen and chosen[0].result.loss <= found[0].result.loss + found[0].result.loss_se
     return chosen if near and len(chosen) > 1 else []
 
 
-def _said(every: bool, sure: int, of: str, done: int) -> list[str]:
+def _said(every: bool, planned: int, of: str, done: int) -> list[str]:
     """What the time did not allow; a repeat that was to be done and was not is told of elsewhere."""
-    if every and max(sure, done) == REPEATS:
+    if every and max(planned, done) == REPEATS:
         return []
     many = "1 fresh repeat" if done == 1 else f"{done} fresh repeats"
     return [f"the time left allowed {many} of {of} instead of {REPEATS} of {PLANS[0][1]}"]

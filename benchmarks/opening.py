@@ -10,12 +10,8 @@ import argparse
 import time
 from pathlib import Path
 
+from peers import SETS
 from peers_data import divided, read, read_index
-
-SETS = (
-    "heart", "credit-g", "vehicle", "concrete", "segment", "ames_housing_raw", "sick", "phoneme", "telco_churn",
-    "california_housing", "adult", "cnae-9",
-)  # fmt: skip
 
 
 def measured(entry):

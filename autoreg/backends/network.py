@@ -17,6 +17,9 @@ from autoreg.trial import Choice, Dimension, Params, Range, Scalar, Sizes, Task
 # Of one network: a block of 40 on 40,000 rows and 100 columns stays within a minute on 2 cores.
 ROW_VISITS = 800_000
 EPOCHS = (5, 200)  # at least, at most, whatever the row visits
+IMPORT, PER_NETWORK, PER_ROW, USUAL = 8.0, 0.05, 75e-6, 60
+"""What networks of the built-in ranges cost: seconds once, for each, and for each and every train row of up to 100 columns; and the
+epochs that they usually train."""
 BATCHES = ((1_000, 32), (4_000, 64), (12_000, 128), (60_000, 256))  # up to so many rows: rows a batch
 LARGEST_BATCH = 512
 BINS = 8
@@ -108,11 +111,6 @@ def effective_params(params: Params) -> dict[str, Scalar]:
         return {**out, "penalty": kind, "alpha": l1 + l2, "l1_ratio": l1 / (l1 + l2)}
     base = effective(str(out["penalty"]), float(out["alpha"]), float(out["l1_ratio"]))
     return {**out, "penalty": base.kind, "alpha": base.alpha, "l1_ratio": base.l1_ratio}
-
-
-IMPORT, PER_NETWORK, PER_ROW, USUAL = 8.0, 0.05, 75e-6, 60
-"""What networks of the built-in ranges cost: seconds once, for each, and for each and every train row of up to 100 columns; and the
-epochs that they usually train."""
 
 
 class NetworkBackend:
