@@ -29,6 +29,7 @@ STAGES = {
     "search": "searching",
     "finalists": "training the best trials again on fresh folds, to choose the winner",
     "refit": "training the model that is shipped",
+    "refit_full": "training it once more, on the held-out rows too",
     "nested": "repeating the study in outer folds, to estimate it",
     "none": "adding up",
     "holdout": "scoring it on the held-out rows, once",

@@ -26,9 +26,12 @@ class Deadlines:
     ----------
     limit : float
         Seconds that the whole may take.
+    ships : int
+        How often what is shipped is fitted: twice where that is done once more with the held-out rows.
     """
 
     limit: float
+    ships: int = 1
 
     @property
     def explained(self) -> float:
@@ -41,8 +44,8 @@ class Deadlines:
         return self.limit - self._tail
 
     def fresh(self, shipping: float) -> float:
-        """For the finalists' fresh fits, where those of what is shipped are expected to take ``shipping`` seconds."""
-        return self.shipped - min(MORE * shipping, SHIP * self.limit)
+        """For the finalists' fresh fits, where those of what is shipped are expected to take ``shipping`` seconds in all."""
+        return self.shipped - min(MORE * shipping, self.ships * SHIP * self.limit)
 
     def search(self, finals: float, shipping: float) -> float:
         """For the search, where the finalists' fresh fits are expected to take ``finals`` seconds."""

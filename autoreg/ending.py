@@ -14,12 +14,13 @@ from typing import Any, Protocol
 
 from autoreg.data import is_published
 from autoreg.deadlines import Deadlines
-from autoreg.finals import full_cost, run_finals
-from autoreg.ledger import Ledger
+from autoreg.finals import Finals, full_cost, run_finals
+from autoreg.ledger import Ledger, keep_files
 from autoreg.nested import nested_estimate
 from autoreg.outcome import Outcome, correct, default_numbers, resampled_together
+from autoreg.parcel import packed
 from autoreg.planning import StudyPlan
-from autoreg.registry import Registration, register
+from autoreg.registry import JUDGED, Registration, register
 from autoreg.search import Search
 from autoreg.selection import (
     Decision,
@@ -34,7 +35,7 @@ from autoreg.selection import (
     unjudged,
 )
 from autoreg.serving import Package
-from autoreg.shipping import configuration, refit_cost, ship
+from autoreg.shipping import Shipment, configuration, refit_cost, ship, ship_full
 from autoreg.tracking import patiently
 from autoreg.trial import Floats, TrialRecord, Watch
 
@@ -72,6 +73,12 @@ class SearchClock:
             self._due = many + 1 + many // 10
             self._end = self._until([record for some in self.known for record in some.values()])
         return self._end - self._elapsed()
+
+
+def refits(plan: StudyPlan) -> bool:
+    """Whether what is shipped is fitted once more, with the held-out rows, after the look at them."""
+    study = plan.study
+    return study.select.refit_full and study.split.estimate == "holdout" and len(plan.split.holdout) > 0
 
 
 class Ending(Protocol):
@@ -128,7 +135,9 @@ class Tuning:
 
     def _shipping(self, finalists: Sequence[TrialRecord]) -> float:
         """Seconds that the last fits take, expected from the search's own: those of a blend of the best finalists."""
-        return sum(refit_cost(self.plan, record) for record in finalists[:BLENDED])
+        once = sum(refit_cost(self.plan, record) for record in finalists[:BLENDED])
+        split = self.plan.split
+        return once * (2 + len(split.holdout) / len(split.search)) if refits(self.plan) else once
 
     def decide(self, search: Search, records: list[TrialRecord]) -> Outcome:
         """Finalists on fresh folds, what is shipped, and one look at the holdout."""
@@ -157,14 +166,29 @@ class Tuning:
             winner, events = finals.records[decision.winner], list(finals.events)
             curves = finals.curves(decision.winner)
         self.watch.stage("refit")
-        shipment = ship(plan, winner, finals, decision, lambda: self.deadlines.shipped - self.elapsed())
-        corrected = correct(plan, records, self.ledger.predictions)
+        shipment = ship(plan, winner, finals, decision, self._left_to_fit)
         self.watch.stage(plan.study.split.estimate)
         judged = self._judged(shipment.package, winner)
+        full, told = self._full(winner, finals, decision, shipment)
+        corrected = correct(plan, records, self.ledger.predictions)
         return Outcome(
-            plan, records, winner, finals, decision, shipment, judged, corrected, events, curves,
-            search.spaces, search.drops, search.extensions,
+            plan, records, winner, finals, decision, shipment, judged, corrected, [*events, *told], curves,
+            search.spaces, search.drops, search.extensions, full=full,
         )  # fmt: skip
+
+    def _left_to_fit(self) -> float:
+        """Seconds that are left for the fits of what is shipped."""
+        return self.deadlines.shipped - self.elapsed()
+
+    def _full(
+        self, winner: TrialRecord, finals: Finals | None, decision: Decision | None, judged: Shipment
+    ) -> tuple[Shipment | None, list[str]]:
+        """What was judged, fitted on the held-out rows, too, where the study asks for it; and what to say of it."""
+        if not refits(self.plan):
+            return None, []
+        self.watch.stage("refit_full")
+        full, told = ship_full(self.plan, winner, finals, decision, judged, self._left_to_fit)
+        return full, [told]
 
     def _judged(self, package: Package, winner: TrialRecord) -> Estimate:
         """The estimate that the study asks for."""
@@ -198,8 +222,8 @@ class Tuning:
         return nested_estimated(self.plan.metric, (found.value, found.low, found.high), scores)
 
     def register(self, outcome: Outcome, alias: str, card: Callable[[dict[str, Any]], str]) -> Any:
-        """Register the package with what tells where it came from."""
-        if outcome.shipment is None:
+        """Register the package with what tells where it came from; before it, what was judged, where that is another fit."""
+        if outcome.shipment is None or outcome.shipped is None:
             raise ValueError("an ordinary study ships a package")
         self.watch.stage("register")
         study, run_id = self.plan.study, self.ledger.run_id
@@ -207,14 +231,19 @@ class Tuning:
         tags, note = self._tags(outcome), card({"name": study.model, "alias": alias})
         kept = study.registry.example
         told = Registration(study.model, alias, run_id, example, tags, note, kept)
-        package = outcome.shipment.package
+        if outcome.full is not None:
+            twin = {tags[JUDGED]: packed(outcome.shipment.package)}
+            patiently(lambda: keep_files(run_id, twin, {}))
+        package = outcome.shipped.package
         return patiently(lambda: register(package, told))
 
     def _tags(self, outcome: Outcome) -> dict[str, str]:
         winner, judged = outcome.winner, outcome.estimate
         parts = [[r.backend, r.number, round(w, 6)] for r, w in outcome.parts]
-        made = hashlib.sha256(json.dumps([outcome.kind, parts]).encode()).hexdigest()[:8]
-        return {
+        full = ["full"] if outcome.full is not None else []
+        made = hashlib.sha256(json.dumps([outcome.kind, parts, *full]).encode()).hexdigest()[:8]
+        twin = {JUDGED: f"judged-{made}.zip"} if full else {}
+        return twin | {
             "autoreg.uid": f"{self.ledger.run_id}-{outcome.kind}-{made}",
             "autoreg.study": self.plan.study.name,
             "autoreg.digest": self.plan.digest,
@@ -285,4 +314,4 @@ def ending(
     """The end that a study of at most ``limit`` seconds has; see ``Tuning`` for the other arguments."""
     if is_published(plan.split):
         return Reproduction(plan, ledger, limit)
-    return Tuning(plan, ledger, watch, Deadlines(limit), elapsed, assess)
+    return Tuning(plan, ledger, watch, Deadlines(limit, 1 + refits(plan)), elapsed, assess)

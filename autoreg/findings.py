@@ -57,13 +57,14 @@ def gather(
         known = outcome.planned, outcome.records, outcome.winner, outcome.trial_curves
         shown, plane = side_by_side(*known, seconds)
         return replace(record, removed=gone, kept=kept, shown=shown, plane=plane)
-    package = outcome.shipment.package
-    gone, kept = _removed(outcome, package)
+    package = outcome.shipment.package  # the holdout shows what models do that have not seen it
+    shipped = outcome.full or outcome.shipment
+    gone, kept = _removed(outcome, shipped.package)
     found = _importance(outcome, package, seconds() / 2) if explain else []
     return replace(
         record,
         events=outcome.history,
-        shipped=_shipped(outcome, outcome.shipment),
+        shipped=_shipped(outcome, shipped),
         overtuning=_overtuning(outcome),
         judged=_judged(outcome, package),
         removed=gone,
@@ -195,13 +196,17 @@ def _shipped(outcome: Outcome, shipment: Shipment) -> Shipped:
         package.threshold if package.threshold != 0.5 else None,
         shipment.bytes,
         shipment.microseconds(frame),
-        f"{decision.why}; {_made(shipment)}"
+        f"{decision.why}; {_made(shipment, outcome)}"
         if decision
         else "the time left allowed no fresh repeat: the smallest search score was taken",
     )
 
 
-def _made(shipment: Shipment) -> str:
+def _made(shipment: Shipment, outcome: Outcome) -> str:
+    if shipment is outcome.full:
+        return (
+            "every model in it was fitted on all rows, those held out among them once they had been looked at"
+        )
     if shipment.whole:
         return "every model in it was fitted on all rows of the search"
     return "time was short, so the models of the fresh folds were taken as they are"

@@ -35,7 +35,7 @@ class Outcome:
     finals, decision : Finals, Decision, or None
         None where the time allowed no fresh repeat.
     shipment : Shipment or None
-        None for a published experiment, which ships nothing.
+        What the estimate is of; None for a published experiment, which ships nothing.
     estimate : Estimate
         The look at the holdout, or the nested one.
     corrected : Corrected
@@ -47,6 +47,8 @@ class Outcome:
         The search's final spaces, the backends that left it and at which trial, and the ranges that grew.
     trial_curves : mapping of int to mapping
         Of every complete trial of a published experiment.
+    full : Shipment or None
+        What ``shipment`` holds, fitted once more on all rows after the look at the holdout.
     """
 
     planned: StudyPlan
@@ -63,6 +65,12 @@ class Outcome:
     drops: Mapping[str, int] = field(default_factory=dict)
     extensions: Sequence[Extension] = ()
     trial_curves: Mapping[int, Mapping[str, Floats]] = field(default_factory=dict)
+    full: Shipment | None = None
+
+    @property
+    def shipped(self) -> Shipment | None:
+        """What predicts from now on; ``shipment`` is what was judged."""
+        return self.full or self.shipment
 
     @property
     def history(self) -> list[str]:
@@ -254,11 +262,13 @@ def result(
 
 def _final(outcome: Outcome) -> dict[str, Any] | None:
     """What is shipped, or None."""
-    if outcome.shipment is None:
+    if outcome.shipped is None:
         return None
     return {
         "kind": outcome.kind,
-        "models": len(outcome.shipment.package.members),
+        "models": len(outcome.shipped.package.members),
+        "rows": outcome.shipped.rows,
+        "refit_full": outcome.full is not None,
         "configurations": [{"backend": r.backend, "trial": r.number, "weight": w} for r, w in outcome.parts],
     }
 

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autoreg.backends import FitFailure, FitJob, seconds_apart
 from autoreg.data import encode
 from autoreg.errors import NoTrialCompleted
 from autoreg.finals import Finals
+from autoreg.metrics import loss_rows
 from autoreg.planning import StudyPlan
 from autoreg.selection import Cut, Decision, copies, stopping_point
 from autoreg.serving import Chain, Package
 from autoreg.space import derive_seed
-from autoreg.trial import Fold, Params, TrialRecord
+from autoreg.trial import Fold, Params, Task, TrialRecord
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TIMED_ROWS = 1000
+CLEARLY = 2.33
+"""Standard errors by which models that were fitted once more may be worse on rows which they, alone, have learned from."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,15 @@ class Shipment:
     bytes : int
         Size on disk.
     whole : bool
-        Whether every model saw all rows of the search; False for models of the fresh cells.
+        Whether every model saw all ``rows``; False for models of the fresh cells.
+    rows : int
+        Rows that it was made from.
     """
 
     package: Package
     bytes: int
     whole: bool = True
+    rows: int = 0
 
     def microseconds(self, frame: pd.DataFrame) -> float:
         """Time to predict one row in a batch of at most ``TIMED_ROWS`` rows of the frame; the quicker of two runs."""
@@ -67,35 +75,110 @@ def ship(
     decision: Decision | None,
     time_left: Callable[[], float],
 ) -> Shipment:
-    """Build what was decided; every model is fitted on all rows, or taken from the fresh cells when time is short.
+    """Build what was decided; every model is fitted on all rows of the search, or taken from the fresh cells when time is short.
 
     Raises
     ------
     NoTrialCompleted
-        A configuration failed when it was fitted on all rows.
+        A configuration failed when it was fitted on all these rows.
     """
-    table, cut = planned.table, decision.cut if decision else Cut()
     if finals is None or decision is None:
         chains, whole = refit(planned, winner, None, _affordable(planned, winner, time_left())), True
     elif decision.kind == "refit":
         chains, whole = refit(planned, winner, finals, 1), True
     else:
-        parts = [(finals.records[i], i, float(w)) for i, w in enumerate(decision.weights) if w > 0]
-        whole = sum(refit_cost(planned, record) for record, _, _ in parts) <= time_left()
+        parts = _weighed(finals, decision)
+        whole = sum(refit_cost(planned, finals.records[i]) for i, _ in parts) <= time_left()
         chains = []
-        for record, i, weight in parts:
+        for i, weight in parts:
+            record = finals.records[i]
             backend = planned.backends[record.backend]
             number = copies(record, backend.rank)
             made = (
                 refit(planned, record, finals, number, weight) if whole else finals.chains(i, weight, backend)
             )
             chains += made
+    return _packed(planned, chains, decision.cut if decision else Cut(), whole)
+
+
+def _weighed(finals: Finals, decision: Decision) -> list[tuple[int, float]]:
+    """Finalists that are part of what is shipped, by place, with their weights."""
+    return [(i, float(w)) for i, w in enumerate(decision.weights) if w > 0]
+
+
+def _packed(planned: StudyPlan, chains: list[Chain], cut: Cut, whole: bool) -> Shipment:
+    """Models as the package that they are after saving and loading."""
+    table = planned.table
     columns = list(table.features.columns)
     package = Package(chains, table.task, table.classes, columns, cut.temperature, cut.threshold, table.image)
     with tempfile.TemporaryDirectory() as folder:
         package.save(Path(folder))
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
-        return Shipment(Package.load(folder), size, whole)
+        return Shipment(Package.load(folder), size, whole, len(planned.split.search))
+
+
+def ship_full(
+    planned: StudyPlan,
+    winner: TrialRecord,
+    finals: Finals | None,
+    decision: Decision | None,
+    judged: Shipment,
+    time_left: Callable[[], float],
+) -> tuple[Shipment | None, str]:
+    """What was judged, fitted once more on all rows, held-out ones too; what predicts from now on.
+
+    Parameters
+    ----------
+    planned, winner, finals, decision
+        As for ``ship``.
+    judged : Shipment
+        What ``ship`` gave, and the holdout has judged.
+    time_left : callable
+        Seconds until the fits must end.
+
+    Returns
+    -------
+    (Shipment or None, str)
+        None where ``judged`` is shipped as it is; what there is to say of it, and why.
+    """
+    every = np.sort(np.concatenate([planned.split.search, planned.split.holdout]))
+    full = replace(planned, split=replace(planned.split, search=every, holdout=every[:0]))
+    parts = [winner]
+    if finals is not None and decision is not None:
+        parts = [finals.records[i] for i, _ in _weighed(finals, decision)]
+    kept = "what was judged is shipped as it is"
+    if sum(refit_cost(full, record) for record in parts) > time_left():
+        return None, f"the time left was too short to fit on the held-out rows, too: {kept}"
+    try:
+        found = ship(full, winner, finals, decision, lambda: math.inf)
+    except NoTrialCompleted as error:
+        return None, f"fitted once more with the held-out rows it failed: {kept} ({error})"
+    rows = planned.split.holdout
+    frame, truth = planned.table.features.iloc[rows], planned.table.target[rows]
+    sides = found.package.predict_raw(frame), judged.package.predict_raw(frame)
+    if clearly_worse(planned.table.task, truth, *sides):
+        return None, f"fitted once more with the held-out rows it was clearly worse on these: {kept}"
+    told = f"after the look, the same was fitted on all {len(every):,} rows; the estimate is that of the fit before"
+    return found, told
+
+
+def clearly_worse(task: Task, truth: NDArray[Any], full: NDArray[Any], judged: NDArray[Any]) -> bool:
+    """Whether models do worse on rows that they have learned from than others that have not: a fit that went wrong.
+
+    Parameters
+    ----------
+    task : Task
+    truth : ndarray, shape (n,)
+    full, judged : ndarray, shape (n, K) or (n,)
+        Predictions of those that have, and of those that have not.
+
+    Returns
+    -------
+    bool
+        Whether row-paired losses give z > ``CLEARLY``, or a loss is no number.
+    """
+    d = loss_rows(task, truth, full) - loss_rows(task, truth, judged)
+    return not d.mean() <= CLEARLY * d.std() / math.sqrt(len(d))
 
 
 def _affordable(planned: StudyPlan, winner: TrialRecord, seconds: float) -> int:

@@ -22,10 +22,10 @@ from pydantic import (
 from autoreg.errors import StudyError, did_you_mean, near_file, toml_line
 from autoreg.spec_parts import Duration, Names, RangeSpec, Section, Shape, SpaceSpec, printable
 from autoreg.spec_published import PublishedSpec
+from autoreg.spec_registry import RegistrySpec as RegistrySpec
+from autoreg.spec_registry import RetuneSpec as RetuneSpec
 from autoreg.spec_split import SplitSpec as SplitSpec
 from autoreg.trial import Dimension, Scalar
-
-WHEN = ("always", "new_rows", "drift", "degraded", "age")
 
 
 class DataSpec(Section):
@@ -80,7 +80,7 @@ class SearchSpec(Section):
     trials: int = Field(60, ge=1, le=100_000, description="number of trials over all backends")
     timeout: Duration = Field(
         600.0,
-        description='limit for a whole invocation, such as `"10m"`; the search ends in time for what follows it, after 60 % of it at the earliest',
+        description='limit for a whole invocation, such as `"10m"`; the search ends in time for what follows it, after half of it at the earliest',
     )
     trial_timeout: Duration | None = Field(
         None,
@@ -139,79 +139,10 @@ class SelectSpec(Section):
         "auto",
         description="`auto`: a blend where it is clearly better, else a bag of the winner, or one linear model; `single`: one model",
     )
-
-
-class RegistrySpec(Section):
-    """Where the winner is kept."""
-
-    model: str | None = Field(
-        None,
-        min_length=1,
-        max_length=200,
-        description="registered model name; the study's name when left out",
-    )
-    alias: str = Field("champion", description="alias that points at the newest winner")
-    example: bool = Field(
+    refit_full: bool = Field(
         True,
-        description="keep five raw rows with the model, as the example that MLflow shows; `false` where rows are private",
+        description="after the look at the held-out rows, fit what is shipped once more with these rows too; the estimate is that of the fit before. `false` ships that one",
     )
-    predictions: bool = Field(
-        True,
-        description="keep every trial's out-of-fold predictions with its run; `false`: on this machine alone, until the study ends",
-    )
-
-    @field_validator("model")
-    @classmethod
-    def _storable(cls, name: str | None) -> str | None:
-        if name is not None and re.search(r"[/:]", name):
-            raise ValueError(f"a registered model's name holds no '/' or ':', found {name!r}")
-        return name if name is None else printable(name)
-
-    @field_validator("alias")
-    @classmethod
-    def _allowed(cls, alias: str) -> str:
-        if not re.fullmatch(r"[A-Za-z][\w-]*", alias) or alias == "latest" or re.fullmatch(r"[vV]\d+", alias):
-            raise ValueError(
-                f"an alias is letters, digits, '-' and '_', not 'latest' or 'v1', found {alias!r}"
-            )
-        return alias
-
-
-class RetuneSpec(Section):
-    """When a scheduled retune is due, and when its winner serves."""
-
-    when: Names = Field(
-        ("always",),
-        min_length=1,
-        description="`always`, `new_rows`, `drift`, `degraded` or `age`; where several are named, one that holds is enough",
-    )
-    new_rows: int = Field(
-        100, ge=1, description="for `new_rows`: so many rows that the champion's study did not have"
-    )
-    older_than: Duration = Field(
-        604_800.0, description='for `age`: how old the champion may get, such as `"7d"`'
-    )
-    gate: Literal["superior", "non_inferior", "always"] = Field(
-        "superior",
-        description="`superior`: promote when better by more than `margin` with a probability of .95; `non_inferior`: when not worse by more than it; `always`",
-    )
-    margin: float = Field(0.0, ge=0, description="difference that does not matter, in units of the metric")
-
-    @field_validator("when")
-    @classmethod
-    def _known(cls, when: tuple[str, ...]) -> tuple[str, ...]:
-        for name in when:
-            if name not in WHEN:
-                raise ValueError(
-                    f"expected any of {', '.join(WHEN)}, found {name!r}{did_you_mean(name, WHEN)}"
-                )
-        return when
-
-    @model_validator(mode="after")
-    def _margin(self) -> RetuneSpec:
-        if self.gate == "non_inferior" and self.margin == 0:
-            raise ValueError('gate = "non_inferior" needs a margin above 0: how much worse is still as good')
-        return self
 
 
 class TlsSpec(Section):

@@ -23,6 +23,8 @@ class TuneResult:
         The contract's JSON object.
     package : Package or None
         Predicts raw rows; None when the study was skipped.
+    judged : Package or None
+        What the estimate is of: the same, unless ``package`` was fitted once more with the held-out rows.
     record : StudyRecord or None
         Everything the study found; None when it was skipped.
     explained : callable or None
@@ -32,6 +34,7 @@ class TuneResult:
     status: str
     report: dict[str, Any]
     package: Package | None = None
+    judged: Package | None = None
     record: StudyRecord | None = None
     explained: Callable[[], StudyRecord] | None = field(default=None, repr=False)
 

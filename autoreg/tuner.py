@@ -281,9 +281,9 @@ class _Run:
         kept = {RECORD: record.to_json(), **artifacts(record)} if self.ledger.run_id else {}
         metrics = parent_metrics(outcome, report)
         self.ledger.finish({"report": report, "budget": budget}, metrics, model_card(record), kept)
-        package = outcome.shipment.package if outcome.shipment else None
+        package, judged = (s.package if s else None for s in (outcome.shipped, outcome.shipment))
         later = None if self.explain else lambda: self._explained(outcome, report)
-        return TuneResult("tuned", report, package, record, later)
+        return TuneResult("tuned", report, package, judged, record, later)
 
     def _explained(self, outcome: Outcome, report: dict[str, Any]) -> StudyRecord:
         """The record with the explanations that were left out, in as much time as they would have had."""

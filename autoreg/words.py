@@ -117,7 +117,7 @@ OUTCOMES = {
 }
 
 
-GATE = "P(better): how sure it is that the challenger beats the champion on rows that neither has trained on"
+GATE = "P(better): how sure it is that the challenger beats the champion on rows that neither had been fitted on when they were compared"
 
 
 def describe_retune(result: Mapping[str, Any], look: str = "") -> str:
@@ -148,6 +148,11 @@ def family(backend: str) -> str:
 
 def _shipped(final: Mapping[str, Any]) -> str:
     """What the registered model is made of."""
+    after = "; after the look at the held-out rows, fitted on these too" if final.get("refit_full") else ""
+    return _made_of(final) + after
+
+
+def _made_of(final: Mapping[str, Any]) -> str:
     parts = final.get("configurations") or []
     models = counted(final.get("models") or 1, "model")
     if final.get("kind") == "blend":

@@ -50,7 +50,7 @@ def costing(records, seconds):
 def test_a_search_goes_on_until_its_finalists_need_the_rest(wine):
     planned, records = wine
     found = after(planned, records, 600.0)
-    assert found.search_until([]) == pytest.approx(0.6 * 600 + 60 - 36)  # as if finalists cost no end
+    assert found.search_until([]) == pytest.approx(0.5 * 600 + 60 - 36)  # as if finalists cost no end
     ends = [found.search_until(costing(records, seconds)) for seconds in (0.0, 0.1, 1.0, 1e6)]
     assert ends == sorted(ends, reverse=True)
     assert len(set(ends)) == len(ends)

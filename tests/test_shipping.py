@@ -88,9 +88,9 @@ def test_the_models_of_the_fresh_cells_are_taken_where_time_is_short():
 def test_a_linear_regression_is_fitted_again_on_all_rows_of_the_search():
     parsed, data = study(backends=["sklearn"], trials=3), frame_of("regression")
     result = tune(parsed, data, tracking="off")
-    assert (result.report["final"]["kind"], len(result.package.members)) == ("refit", 1)
+    assert (result.report["final"]["kind"], len(result.judged.members)) == ("refit", 1)
     data = data.iloc[plan(parsed, data).split.search]
-    preprocessor, member, _ = result.package.members[0]
+    preprocessor, member, _ = result.judged.members[0]
     assert preprocessor.raw(data).mean(axis=0) == pytest.approx(
         np.asarray(preprocessor.state["mean"]), abs=1e-9
     )
@@ -138,7 +138,7 @@ def test_a_metric_of_labels_is_judged_behind_the_threshold_that_is_shipped():
     data = rare()
     parsed = study("y", backends=["sklearn"], trials=3, metric="balanced_accuracy")
     result = tune(parsed, data, tracking="off")
-    package, rows = result.package, plan(parsed, data).split.holdout
+    package, rows = result.judged, plan(parsed, data).split.holdout
     assert package.threshold < 0.3
     raw, y = package.predict_raw(data.iloc[rows]), data.y.to_numpy()[rows]
     metric = METRICS["balanced_accuracy"]
@@ -169,4 +169,4 @@ def test_stages_are_told_in_their_order():
 
     listener = Listener()
     tune(study(backends=["sklearn"], trials=1), frame_of("regression"), tracking="off", watch=listener)
-    assert listener.stages == ["data", "search", "finalists", "refit", "holdout", "report"]
+    assert listener.stages == ["data", "search", "finalists", "refit", "holdout", "refit_full", "report"]

@@ -160,11 +160,13 @@ class AutoRegClassifier(ClassifierMixin, _AutoReg):  # type: ignore[misc]
     metric : str or Metric, optional
         What decides among the finalists, and what ``estimate_`` is in; ``log_loss`` when left out.
     holdout : "auto", float, "nested" or None, default "auto"
-        Where ``estimate_`` comes from. A share of the rows is kept apart, looked at once at the end, and never trained on:
-        the estimate is that of the very model which predicts. ``"auto"`` keeps a fifth where there are 100 rows or more
-        (and 20 groups, where there are groups), else none. ``None`` keeps none: the model is trained on every row, and the
-        estimate is cross-validation corrected for the choice among trials. ``"nested"`` trains on every row, and repeats
-        the whole search in outer folds for the estimate.
+        Where ``estimate_`` comes from. A share of the rows is kept apart and looked at once, at the end, by models that have
+        not been trained on them. ``"auto"`` keeps a fifth where there are 100 rows or more (and 20 groups, where there are
+        groups), else none. ``None`` keeps none, and the estimate is cross-validation corrected for the choice among
+        trials. ``"nested"`` keeps none either, and repeats the whole search in outer folds for the estimate.
+    refit_full : bool, default True
+        After that look, fit what was judged once more on every row: this is what predicts, and ``estimate_``, which is of
+        the fit before, is a little pessimistic of it. False predicts with the very models that were judged.
     class_weight : dict, "balanced" or None
         ``"balanced"`` weighs every class alike in training and in the search's loss. A dict multiplies the sample weights, those
         of ``estimate_`` too.
@@ -229,6 +231,7 @@ class AutoRegClassifier(ClassifierMixin, _AutoReg):  # type: ignore[misc]
         backends: Sequence[str] = BACKENDS,
         metric: str | Metric | None = None,
         holdout: Holdout = "auto",
+        refit_full: bool = True,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         space: Mapping[str, Mapping[str, Any]] | None = None,
         tracking: Literal["off", "mlflow"] = "off",
@@ -242,6 +245,7 @@ class AutoRegClassifier(ClassifierMixin, _AutoReg):  # type: ignore[misc]
         self.backends = backends
         self.metric = metric
         self.holdout = holdout
+        self.refit_full = refit_full
         self.class_weight = class_weight
         self.space = space
         self.tracking = tracking
@@ -275,11 +279,13 @@ class AutoRegRegressor(RegressorMixin, _AutoReg):  # type: ignore[misc]
     metric : str or Metric, optional
         What decides among the finalists, and what ``estimate_`` is in; ``rmse`` when left out.
     holdout : "auto", float, "nested" or None, default "auto"
-        Where ``estimate_`` comes from. A share of the rows is kept apart, looked at once at the end, and never trained on:
-        the estimate is that of the very model which predicts. ``"auto"`` keeps a fifth where there are 100 rows or more
-        (and 20 groups, where there are groups), else none. ``None`` keeps none: the model is trained on every row, and the
-        estimate is cross-validation corrected for the choice among trials. ``"nested"`` trains on every row, and repeats
-        the whole search in outer folds for the estimate.
+        Where ``estimate_`` comes from. A share of the rows is kept apart and looked at once, at the end, by models that have
+        not been trained on them. ``"auto"`` keeps a fifth where there are 100 rows or more (and 20 groups, where there are
+        groups), else none. ``None`` keeps none, and the estimate is cross-validation corrected for the choice among
+        trials. ``"nested"`` keeps none either, and repeats the whole search in outer folds for the estimate.
+    refit_full : bool, default True
+        After that look, fit what was judged once more on every row: this is what predicts, and ``estimate_``, which is of
+        the fit before, is a little pessimistic of it. False predicts with the very models that were judged.
     space : dict, optional
         Search spaces by backend, as ``[search.<backend>]`` of a study file: a value fixes, a list chooses, a dict is a
         range: ``{"sklearn": {"alpha": {"low": 1e-4, "high": 1.0, "log": True}}}``.
@@ -336,6 +342,7 @@ class AutoRegRegressor(RegressorMixin, _AutoReg):  # type: ignore[misc]
         backends: Sequence[str] = BACKENDS,
         metric: str | Metric | None = None,
         holdout: Holdout = "auto",
+        refit_full: bool = True,
         space: Mapping[str, Mapping[str, Any]] | None = None,
         tracking: Literal["off", "mlflow"] = "off",
         name: str | None = None,
@@ -348,6 +355,7 @@ class AutoRegRegressor(RegressorMixin, _AutoReg):  # type: ignore[misc]
         self.backends = backends
         self.metric = metric
         self.holdout = holdout
+        self.refit_full = refit_full
         self.space = space
         self.tracking = tracking
         self.name = name

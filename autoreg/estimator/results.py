@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import html
-import io
 import math
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from autoreg.parcel import packed, unpacked
 from autoreg.record import StudyRecord
 from autoreg.report import model_card, render, summary
 from autoreg.serving import Package
@@ -128,37 +126,22 @@ class Parcel:
     Parameters
     ----------
     package : Package or None
-    packed : bytes
-        A zip file of what ``Package.save`` wrote, where there is no package yet.
+    content : bytes
+        What ``packed`` gave, where there is no package yet.
     """
 
-    def __init__(self, package: Package | None, packed: bytes = b"") -> None:
-        self._package, self._packed = package, packed
+    def __init__(self, package: Package | None, content: bytes = b"") -> None:
+        self._package, self._content = package, content
 
     @property
     def package(self) -> Package:
         """Predicts raw rows."""
         if self._package is None:
-            with tempfile.TemporaryDirectory() as folder:
-                with zipfile.ZipFile(io.BytesIO(self._packed)) as archive:
-                    archive.extractall(folder)
-                self._package = Package.load(folder)
-            self._packed = b""
+            self._package, self._content = unpacked(self._content), b""
         return self._package
 
     def _bytes(self) -> bytes:
-        if self._package is None:
-            return self._packed
-        packed = io.BytesIO()
-        with tempfile.TemporaryDirectory() as folder:
-            self._package.save(Path(folder))
-            with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-                for file in sorted(Path(folder).rglob("*")):
-                    if file.is_file():
-                        # A time of its own would make equal models differ.
-                        name = zipfile.ZipInfo(file.relative_to(folder).as_posix())
-                        archive.writestr(name, file.read_bytes(), zipfile.ZIP_DEFLATED)
-        return packed.getvalue()
+        return self._content if self._package is None else packed(self._package)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Parcel, (None, self._bytes())

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from autoreg.errors import DataError, Interrupted, NoTrialCompleted, StudyError, UsageError
 from autoreg.estimator.inputs import Inputs
 from autoreg.metrics import Metric, register_metric
@@ -125,6 +127,7 @@ def as_study(params: Mapping[str, Any], inputs: Inputs, seed: int) -> Study:
             "name": _name(params),
             "data": data,
             "split": _split(params["holdout"], inputs),
+            "select": {"refit_full": _refit_full(params["refit_full"])},
             "search": search,
         }
     )
@@ -137,6 +140,12 @@ def _name(params: Mapping[str, Any]) -> str:
     if tracking == "mlflow" and not name:
         raise ValueError("tracking='mlflow' needs a name, for the experiment and the registered model")
     return str(name or "autoreg")
+
+
+def _refit_full(value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"refit_full: expected True or False, found {value!r}")
+    return bool(value)
 
 
 def _balanced(class_weight: Any) -> bool:

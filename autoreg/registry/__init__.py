@@ -13,10 +13,11 @@ from autoreg.registry.aliases import (
     tag_model,
     version_at,
 )
-from autoreg.registry.models import Registration, load_package, register, requirements
+from autoreg.registry.models import JUDGED, Registration, load_package, register, requirements
 
 __all__ = [
     "CHALLENGER",
+    "JUDGED",
     "PREVIOUS",
     "ROLLED_BACK",
     "Registration",

@@ -31,6 +31,8 @@ LIBRARIES = {"linear": (), "booster": ("xgboost",), "network": ("tensorflow", "k
 HERE = Path(__file__).parent.parent
 UID = "autoreg.uid"
 """Tag of a version, and of the logged model that it names: which winner it is."""
+JUDGED = "autoreg.judged"
+"""Tag of a version whose models were fitted once more on all rows: the file of its run that holds those which were judged."""
 PACKAGED = "autoreg_packaged_serving_"
 """How modules of a stored model's own serving code are called; see ``pyfunc_entry``."""
 

@@ -16,6 +16,7 @@ from autoreg.report.facts import (
     main_estimate,
     metric,
     params_line,
+    refitted,
     reproduced,
     ruled,
     told_params,
@@ -179,6 +180,7 @@ def _calibration(record: StudyRecord, listed: int, length: int) -> list[str]:
 def _data(record: StudyRecord, listed: int, length: int) -> list[str]:
     mark = f", fingerprint {name(record.fingerprint, 40)}" if record.fingerprint else ""
     held = f", {record.holdout_rows:,} others held out for the estimate" if record.holdout_rows else ""
+    held += " and fitted once it was made" if refitted(record) else ""
     what = f"{counted(record.rows, 'row')} and {counted(record.columns, 'column')}"
     if record.image:
         what = f"{counted(record.rows, 'image')} of {_shape(record.image)}"

@@ -85,6 +85,11 @@ def unweighted(record: StudyRecord) -> list[tuple[TrialRow, list[str], int]]:
     return found
 
 
+def refitted(record: StudyRecord) -> bool:
+    """Whether what is shipped was fitted on the held-out rows, too, after the look at them."""
+    return bool((record.report.get("final") or {}).get("refit_full"))
+
+
 def main_estimate(record: StudyRecord) -> Estimate | None:
     """The one to believe: nested where the study was nested, else the holdout."""
     found = {e.key: e for e in estimates(record)}

@@ -13,6 +13,7 @@ from autoreg.report.facts import (
     gap,
     main_estimate,
     metric,
+    refitted,
     reproduced,
     seen,
     winner,
@@ -163,9 +164,14 @@ def _believe(record: StudyRecord) -> str:
         return f"Measured by repeating the whole search in outer folds.{interval} Best guess {short(main.value)}; {direction(record)}."
     looks = (record.report.get("estimate") or {}).get("looks")
     times = f" These rows have been looked at {looks} times by now." if finite(looks) and looks > 1 else ""
+    after = (
+        " What is shipped was then fitted on these rows, too: expect it to be a little better."
+        if refitted(record)
+        else ""
+    )
     return (
         f"Measured once, at the very end, on {counted(record.holdout_rows, 'row')} that the search never saw.{interval} "
-        f"Best guess {short(main.value)}; {direction(record)}.{times}"
+        f"Best guess {short(main.value)}; {direction(record)}.{after}{times}"
     )
 
 

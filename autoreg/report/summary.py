@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from autoreg.record import StudyRecord
-from autoreg.report.facts import estimates, headline, main_estimate, metric, params_line, told_params, winner
+from autoreg.report.facts import (
+    estimates,
+    headline,
+    main_estimate,
+    metric,
+    params_line,
+    refitted,
+    told_params,
+    winner,
+)
 from autoreg.report.markup import Html, bullets, el, together
 from autoreg.report.wording import clipped, counted, duration, finite, short
 
@@ -40,6 +49,7 @@ def _facts(record: StudyRecord) -> list[tuple[str, str]]:
         lead = " ← believe this one" if main is not None and e.key == main.key else ""
         facts.append((f"{metric(record)}, {e.label}", f"{short(e.value)}{span}{lead}"))
     held = f", {record.holdout_rows:,} of them held out" if record.holdout_rows else ""
+    held += " until the last fit" if refitted(record) else ""
     facts.append(("Data", f"{counted(record.rows, 'row')}{held}, {counted(record.columns, 'column')}"))
     took = f" in {duration(total)}" if finite(total) else ""
     facts.append(("Search", f"{counted(len(record.trials), 'trial')}{took}"))

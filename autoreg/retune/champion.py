@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoreg.errors import StudyError
+from autoreg.errors import DataError, StudyError
 from autoreg.ledger import read_files, read_summary
+from autoreg.parcel import unpacked
 from autoreg.planning import Prior
-from autoreg.registry import Version, load_package, model_tags, version_at
+from autoreg.registry import JUDGED, Version, load_package, model_tags, version_at
 from autoreg.serving import Package
 from autoreg.spec import Study, read_study
 from autoreg.trial import Params
@@ -78,6 +79,8 @@ class Champion:
     ----------
     version : Version
     package : Package
+    judged : Package
+        The same as it was before a last fit with the held-out rows: what can be compared on these.
     rule : mapping
         Of its holdout; empty where it held out no rows.
     metric : str
@@ -95,6 +98,7 @@ class Champion:
 
     version: Version
     package: Package
+    judged: Package
     rule: Mapping[str, Any]
     metric: str
     promised: tuple[float, float, float]
@@ -145,9 +149,11 @@ def read_champion(name: str, alias: str) -> Champion | None:
     kind = estimate.get("kind", "holdout")
     promised = tuple(_number(estimate.get(f"{kind}{end}")) for end in ("", "_low", "_high"))
     rows = files.get("rows.npy")
+    package = load_package(version.uri)
     return Champion(
         version,
-        load_package(version.uri),
+        package,
+        judged_package(version, package),
         json.loads(files.get("split.json", b"{}")) if kind == "holdout" else {},
         str(estimate.get("metric", summary.get("metric", ""))),
         (promised[0], promised[1], promised[2]),
@@ -155,6 +161,38 @@ def read_champion(name: str, alias: str) -> Champion | None:
         json.loads(files.get("profile.json", b"{}")),
         None if rows is None else np.load(io.BytesIO(rows), allow_pickle=False),
         _looks(name),
+    )
+
+
+def judged_package(version: Version, package: Package | None = None) -> Package:
+    """What a version's estimate is of: models that have not seen its held-out rows.
+
+    Parameters
+    ----------
+    version : Version
+    package : Package, optional
+        Its own, where that is loaded already.
+
+    Raises
+    ------
+    DataError
+        Its models have seen these rows, and those that had not are lost or damaged.
+    """
+    name = version.tags.get(JUDGED)
+    if name is None:
+        return load_package(version.uri) if package is None else package
+    content = read_files(version.run_id, (name,)).get(name)
+    told = "is not there"
+    try:
+        if content is not None:
+            return unpacked(content)
+    except ImportError:
+        raise  # a library is missing here
+    except Exception as error:  # whatever a library raises over a file that it cannot read
+        told = f"is damaged ({' '.join(str(error).split())[:200]})"
+    raise DataError(
+        f"{name} of run {version.run_id} {told}: without it version {version.number} cannot be compared on rows that "
+        "it was not trained on; restore the file, or let another version serve"
     )
 
 

@@ -16,8 +16,8 @@ from autoreg.executor import Engine, EngineName
 from autoreg.ledger import KEY, read_files, run_of_key, study_lock
 from autoreg.planning import NO_PRIOR, Prior, StudyPlan, plan
 from autoreg.record import plain
-from autoreg.registry import CHALLENGER, ROLLED_BACK, annotate, load_package, version_at
-from autoreg.retune.champion import Champion, read_champion
+from autoreg.registry import CHALLENGER, ROLLED_BACK, annotate, version_at
+from autoreg.retune.champion import Champion, judged_package, read_champion
 from autoreg.retune.decided import DONE, DONE_KEY, REPORT, VERDICT, carry_out, read_report, write_down
 from autoreg.retune.due import Due, due
 from autoreg.retune.judge import Verdict, judge
@@ -241,11 +241,24 @@ class _Retune:
         if again is not None:
             return again
         self.watch.stage("gate")
-        challenger = tuned.package or load_package(tuned.report["model"]["uri"])
-        champion, verdict = self._verdict(champion, challenger, str(tuned.report["model"]["version"]))
+        number = str(tuned.report["model"]["version"])
+        champion, verdict = self._verdict(champion, tuned.judged or self._kept_of(number), number)
         self.watch.say(verdict.line)
         more = {"due": found.as_json(), "gate": verdict.as_json(), "champion": champion.version.number}
         return self._decided("promoted" if verdict.promoted else "kept", tuned, more, verdict.files)
+
+    def _kept_of(self, number: str) -> Package:
+        """What the estimate of a version is of, from the store: its study was finished before.
+
+        Raises
+        ------
+        DataError
+            There is no such version any more.
+        """
+        version = version_at(self.study.model, number)
+        if version is None:
+            raise DataError(f"version {number} of model '{self.study.model}' is gone; --fresh tunes it anew")
+        return judged_package(version)
 
     def _judged_before(self, tuned: TuneResult, champion: Champion) -> RetuneResult | None:
         """The verdict of a former key over the same data, study and champion, which needs no second look."""

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from autoreg.drift import row_keys
 from autoreg.outcome import resampled_together
 from autoreg.planning import StudyPlan
-from autoreg.registry import PREVIOUS, load_package, version_at
-from autoreg.retune.champion import LOOKS, Champion
+from autoreg.registry import PREVIOUS, version_at
+from autoreg.retune.champion import LOOKS, Champion, judged_package
 from autoreg.retune.labels import Doubts, doubtful
 from autoreg.selection.gate import Gate, gate
 from autoreg.serving import Package
@@ -53,7 +53,7 @@ class Verdict:
 
 
 def judge(champion: Champion, challenger: Package, planned: StudyPlan, spec: RetuneSpec) -> Verdict:
-    """Compare the two on the holdout that both studies kept aside.
+    """Compare the two on the holdout that both studies kept aside, each as it was before it was fitted on these rows, too.
 
     Rows of the holdout that the champion may have trained on (its study held out others, or none) do not count.
     """
@@ -62,7 +62,7 @@ def judge(champion: Champion, challenger: Package, planned: StudyPlan, spec: Ret
         verdict = "promoted" if spec.gate == "always" else "kept"
         return Verdict(verdict == "promoted", f"{verdict}: {_incomparable(planned)}")
     keys = row_keys(planned.table, champion.profile or None)[rows]
-    sides = scored(champion.package, planned, rows), scored(challenger, planned, rows)
+    sides = scored(champion.judged, planned, rows), scored(challenger, planned, rows)
     earlier = _earlier(champion, planned, rows) if spec.gate == "non_inferior" else {}
     used = champion.looks.of(keys)
     found = _compared(planned, rows, sides, spec, earlier, used)
@@ -139,7 +139,7 @@ def _earlier(champion: Champion, planned: StudyPlan, rows: Rows) -> dict[str, ND
     before = version_at(champion.version.name, PREVIOUS)
     if before is None or before.number == champion.version.number:
         return {}
-    package = load_package(before.uri)
+    package = judged_package(before)
     if set(package.columns) - set(planned.table.features.columns) or package.task != planned.table.task:
         return {}
     return {f"version {before.number}": scored(package, planned, rows)}
