@@ -10,7 +10,8 @@ same search by hand: peers_byhand.py), `flaml`, `autogluon` and `autogluon-best`
 `mljar` (Compete), and two that need no budget: `logistic` (LogisticRegressionCV, RidgeCV) and `xgboost` with its defaults.
 
 A fifth of the rows is the test, drawn by the seed, with every class in its share. A cell is contender x set x seed x budget; it goes
-into the CSV when it is done, the losses of its test rows into a folder beside it, and is not run again. A cell that takes longer than
+into the CSV when it is done, with what it is made of (a commit of autoreg, a peer's version), the losses of its test rows into a
+folder beside it, and is not run again. A cell that takes longer than
 three budgets and two minutes is ended and kept as "over time". Peers are installed into environments of their own below CACHE;
 one that cannot be installed is said and left out.
 
@@ -31,7 +32,7 @@ from pathlib import Path
 import numpy as np
 from peers_contenders import CONTENDERS
 from peers_data import divided, judged, read, read_index
-from peers_environments import NotMade, default_folder, interpreter, last_line, variables
+from peers_environments import NotMade, default_folder, interpreter, last_line, made_of, variables
 from peers_process import run_limited
 
 HERE = Path(__file__).resolve().parent
@@ -46,7 +47,7 @@ time, where rows drawn at random tell the future; a set that is another's twin; 
 KEY = ("contender", "set", "seed", "budget")
 FIELDS = (
     *KEY, "task", "status", "log_loss", "auc", "balanced_accuracy", "accuracy", "rmse", "r2", "load_seconds",
-    "fit_seconds", "predict_seconds", "wall_seconds", "peak_mb", "trials", "train_rows", "test_rows", "cores", "note", "error",
+    "fit_seconds", "predict_seconds", "wall_seconds", "peak_mb", "trials", "train_rows", "test_rows", "cores", "made_of", "note", "error",
 )  # fmt: skip
 
 
@@ -83,6 +84,12 @@ def rows_of(out, cell):
     if not file.exists():
         sys.exit(f"--out: {out} has a cell whose {file} is not there; keep the folder beside the CSV")
     return np.load(file)
+
+
+def small(rows):
+    """Arrays of test rows as they are kept: single precision is enough for losses, and codes of classes are few."""
+    kinds = {"losses": np.float32, "truth": np.int16}
+    return {name: np.asarray(values, kinds.get(name)) for name, values in rows.items()}
 
 
 def missing(wanted, cells):
@@ -133,6 +140,7 @@ class Lab:
             "train_rows": len(train),
             "test_rows": len(test),
             "cores": self.given.cores,
+            "made_of": made_of(contender),
         }
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             train.to_parquet(f"{folder}/train.parquet")
@@ -186,7 +194,7 @@ def measure(lab, wanted, out, **how):
         if rows is not None:
             file = losses_file(out, cell)
             file.parent.mkdir(parents=True, exist_ok=True)
-            np.savez_compressed(file, **rows)
+            np.savez_compressed(file, **small(rows))
         keep(out, cell)
         said = cell.get("error") or " ".join(
             f"{name} {cell[name]}" for name in ("log_loss", "rmse", "balanced_accuracy", "trials") if cell.get(name)

@@ -30,6 +30,16 @@ def default_folder():
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autoreg-peers"
 
 
+def made_of(contender):
+    """What a contender is made of: the requirements of its environment, or the commit of autoreg ("+": with changes)."""
+    name = ENVIRONMENT.get(contender)
+    if name is not None:
+        return REQUIREMENTS[name][0]
+    ask = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=7", "--dirty=+"]
+    done = subprocess.run(ask, capture_output=True, text=True)
+    return f"autoreg {done.stdout.strip()}" if done.returncode == 0 else "autoreg"
+
+
 def installer(python):
     """The command that installs into an environment: uv where there is one, else its own pip."""
     if importlib.util.find_spec("uv"):

@@ -67,7 +67,9 @@ def balanced_error(truth, right):
 def table_of(cells):
     """Cells of the CSV with numbers as numbers, and `loss`: log loss or RMSE, NaN unless the status is ok."""
     frame = pd.DataFrame(cells)
-    numbers = [c for c in frame if c not in ("contender", "set", "task", "status", "note", "error")]
+    numbers = [
+        c for c in frame if c not in ("contender", "set", "task", "status", "made_of", "note", "error")
+    ]
     frame[numbers] = frame[numbers].apply(pd.to_numeric)
     frame["loss"] = frame["log_loss"].where(frame["task"] != "regression", frame["rmse"])
     frame["loss"] = frame["loss"].where(frame["status"] == "ok")

@@ -151,9 +151,10 @@ def _costs(frame, names):
             name, number(spent.median(), ".1f"), number(spent.max(), ".1f"), f"{over.max():+.1f} ({worst})",
             number(mine["predict_seconds"].max()), number(mine["peak_mb"].median(), ".0f"),
             number(mine["peak_mb"].max(), ".0f"), number(mine["trials"].median(), ".0f"),
+            ", ".join(sorted(set(mine["made_of"]))),
         ])  # fmt: skip
     head = ["contender", "fit, median s", "longest", "beyond the budget", "predict, longest s", "memory, median MB",
-            "most", "trials, median"]  # fmt: skip
+            "most", "trials, median", "made of"]  # fmt: skip
     return (
         "Time and memory (all processes of a contender together; libraries are loaded before the clock starts):\n\n"
         + markdown(head, rows)
