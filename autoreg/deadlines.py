@@ -1,7 +1,8 @@
 """When each part of a study must be over, so that all of its time is used and its limit is kept.
 
 What follows a search costs about what its trials did, so the search may go on until just that is left. Nothing is known before the
-first trial is over, and estimates go wrong: so each part is left at most a fixed share of the time, and the search has .6 of it.
+first trial is over, and estimates go wrong: so each part is left at most a fixed share of the time, and the search has .6 of it, or .1
+less for every time more that what is shipped is fitted.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Deadlines:
     limit : float
         Seconds that the whole may take.
     ships : int
-        How often what is shipped is fitted: twice where that is done once more with the held-out rows.
+        Shares of the time that the fits of what is shipped are left at most.
     """
 
     limit: float

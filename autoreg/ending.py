@@ -20,6 +20,7 @@ from autoreg.nested import nested_estimate
 from autoreg.outcome import Outcome, correct, default_numbers, resampled_together
 from autoreg.parcel import packed
 from autoreg.planning import StudyPlan
+from autoreg.refit import configuration, refit_cost
 from autoreg.registry import JUDGED, Registration, register
 from autoreg.search import Search
 from autoreg.selection import (
@@ -35,7 +36,7 @@ from autoreg.selection import (
     unjudged,
 )
 from autoreg.serving import Package
-from autoreg.shipping import Shipment, configuration, refit_cost, ship, ship_full
+from autoreg.shipping import Shipment, ship, ship_full
 from autoreg.tracking import patiently
 from autoreg.trial import Floats, TrialRecord, Watch
 
@@ -77,8 +78,11 @@ class SearchClock:
 
 def refits(plan: StudyPlan) -> bool:
     """Whether what is shipped is fitted once more, with the held-out rows, after the look at them."""
-    study = plan.study
-    return study.select.refit_full and study.split.estimate == "holdout" and len(plan.split.holdout) > 0
+    study, split = plan.study, plan.split
+    held = study.split.estimate == "holdout" and len(split.holdout) > 0
+    return (
+        study.select.refit_full and held and split.sample is None
+    )  # of so many rows a fifth more is worth little
 
 
 class Ending(Protocol):
@@ -131,7 +135,9 @@ class Tuning:
         listed = shortlist(records, default_numbers(self.plan, records))
         if not listed:
             return self.deadlines.search(math.inf, math.inf)
-        return self.deadlines.search(full_cost(listed, self.plan.backends), self._shipping(listed))
+        plan = self.plan
+        finals = full_cost(listed, plan.backends, plan.split, plan.study.split)
+        return self.deadlines.search(finals, self._shipping(listed))
 
     def _shipping(self, finalists: Sequence[TrialRecord]) -> float:
         """Seconds that the last fits take, expected from the search's own: those of a blend of the best finalists."""
@@ -314,4 +320,6 @@ def ending(
     """The end that a study of at most ``limit`` seconds has; see ``Tuning`` for the other arguments."""
     if is_published(plan.split):
         return Reproduction(plan, ledger, limit)
-    return Tuning(plan, ledger, watch, Deadlines(limit, 1 + refits(plan)), elapsed, assess)
+    # Once more with the held-out rows takes as long again; many rows take long where trials saw a sample of them.
+    ships = 3 if plan.split.sample is not None else 1 + refits(plan)
+    return Tuning(plan, ledger, watch, Deadlines(limit, ships), elapsed, assess)

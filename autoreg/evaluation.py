@@ -93,9 +93,9 @@ class Problem:
         return Sizes(self.table.task, rows, first.train.X.shape[1], self.table.n_classes, self.table.image)
 
     def kept_rows(self) -> NDArray[np.int64]:
-        """The search rows whose predictions are kept: all, or a fixed sample when they would pass 4 MB."""
+        """The rows that trials see whose predictions are kept: all, or a fixed sample when they would pass 4 MB."""
         width = 4 * max(1, self.table.n_classes)
-        rows = self.split.search
+        rows = self.split.tried
         limit = KEPT_BYTES // width
         if len(rows) <= limit:
             return rows
@@ -298,7 +298,7 @@ class _Tally:
         known = np.isfinite(losses)
         weight = None if self.problem.weight is None else self.problem.weight[known]
         loss_se = mean_and_se(losses[known], weight)[1]
-        hidden = np.setdiff1d(self.problem.split.search, self.problem.kept_rows())
+        hidden = np.setdiff1d(self.problem.split.tried, self.problem.kept_rows())
         self.predictions[hidden] = np.nan
         return TrialResult(
             State.PRUNED if pruned else State.COMPLETE,

@@ -17,8 +17,9 @@ from autoreg.selection import Evidence, complete, copies, shortlist, simplicity
 from autoreg.serving import Chain
 from autoreg.space import derive_seed
 from autoreg.spec import SplitSpec
-from autoreg.trial import Floats, OutOfTime, Params, TrialRecord
+from autoreg.trial import Floats, OutOfTime, Params, Split, TrialRecord
 
+Cost = Callable[[Sequence[TrialRecord]], float]
 REPEATS = 3
 PLANS = (
     (3, 8, True),
@@ -35,6 +36,8 @@ QUICK = 4
 """Trials that are looked at again where the best ones take too long."""
 MARGIN = 1.2
 """A repeat beyond those that were planned is begun where the time left is so many times what the dearest one took."""
+FEW_FOLDS = 3
+"""Folds of a fresh repeat where a trial has one: rows are many."""
 SEEDS = 5
 """Seeds tried for a repeat whose folds would miss a class."""
 
@@ -152,7 +155,7 @@ def run_finals(
     Finals or None
         None where the time allowed no repeat, or no finalist got through one.
     """
-    planned = _affordable(records, defaults, backends, time_left())
+    planned = _affordable(records, defaults, _cost_of(backends, problem.split, spec), time_left())
     if planned is None:
         return None
     repeats, chosen, told = planned
@@ -219,47 +222,56 @@ def _scored(
     return problems, fits
 
 
-def full_cost(finalists: Sequence[TrialRecord], backends: Mapping[str, Backend]) -> float:
+def full_cost(
+    finalists: Sequence[TrialRecord], backends: Mapping[str, Backend], split: Split, spec: SplitSpec
+) -> float:
     """Seconds that all fresh repeats of a whole shortlist are expected to take, judged by the search's own fits."""
-    return REPEATS * _cost(finalists, backends)
+    return REPEATS * _cost_of(backends, split, spec)(finalists)
 
 
-def _cost(finalists: Sequence[TrialRecord], backends: Mapping[str, Backend]) -> float:
-    return sum(seconds_apart(backends[r.backend], r.result.seconds) for r in finalists)
+def _cost_of(backends: Mapping[str, Backend], split: Split, spec: SplitSpec) -> Cost:
+    """What a fresh repeat of some finalists is expected to take."""
+    fits = _fresh_folds(split, spec).folds / len(split.folds)
+    return lambda finalists: (
+        fits * sum(seconds_apart(backends[r.backend], r.result.seconds) for r in finalists)
+    )
+
+
+def _fresh_folds(split: Split, spec: SplitSpec) -> SplitSpec:
+    """How a fresh repeat is divided: where trials are fitted on one fold, finalists are on all of a few."""
+    return spec.model_copy(update={"folds": FEW_FOLDS}) if len(split.folds) == 1 else spec
 
 
 def _affordable(
     records: Sequence[TrialRecord],
     defaults: Sequence[int],
-    backends: Mapping[str, Backend],
+    cost: Cost,
     seconds: float,
 ) -> tuple[int, list[TrialRecord], Callable[[int], list[str]]] | None:
     """Repeats and finalists whose cost, judged by the search's own, fits the time that is left, and what to say of those done."""
     for repeats, top, whole in PLANS:
         chosen = shortlist(records, defaults, top) if whole else complete(records)[:top]
-        if chosen and repeats * _cost(chosen, backends) <= seconds:
+        if chosen and repeats * cost(chosen) <= seconds:
             every = (top, whole) == PLANS[0][1:]
             of = f"the {top} best trials" + ("" if whole else " and of no others")
             return repeats, chosen, partial(_said, every, repeats, of)
-    chosen = _quick(records, backends, seconds)
+    chosen = _quick(records, cost, seconds)
     if not chosen:
         return None
     return 1, chosen, partial(_said, False, 1, f"the {len(chosen)} best that are quick enough")
 
 
-def _quick(
-    records: Sequence[TrialRecord], backends: Mapping[str, Backend], seconds: float
-) -> list[TrialRecord]:
+def _quick(records: Sequence[TrialRecord], cost: Cost, seconds: float) -> list[TrialRecord]:
     """Good trials that one repeat has time for, none of which takes more than half of it.
 
     None where the best of them is more than a standard error behind the best of all.
     """
     found, chosen, left = complete(records), list[TrialRecord](), seconds
     for record in found:
-        cost = _cost([record], backends)
-        if cost <= min(left, seconds / 2) and len(chosen) < QUICK:
+        spent = cost([record])
+        if spent <= min(left, seconds / 2) and len(chosen) < QUICK:
             chosen.append(record)
-            left -= cost
+            left -= spent
     near = chosen and chosen[0].result.loss <= found[0].result.loss + found[0].result.loss_se
     return chosen if near and len(chosen) > 1 else []
 
@@ -277,7 +289,10 @@ def _fresh(problem: Problem, spec: SplitSpec, seed: int, repeat: int) -> Problem
     for attempt in range(SEEDS):
         try:
             split = refold(
-                problem.table, problem.split, spec, derive_seed(seed, "fresh folds", repeat, attempt)
+                problem.table,
+                problem.split,
+                _fresh_folds(problem.split, spec),
+                derive_seed(seed, "fresh folds", repeat, attempt),
             )
         except DataError:
             continue

@@ -23,9 +23,10 @@ from autoreg.record import (
     TrialRow,
     Worth,
 )
+from autoreg.refit import configuration
 from autoreg.selection import incumbents
 from autoreg.serving import Package
-from autoreg.shipping import Shipment, configuration
+from autoreg.shipping import Shipment
 from autoreg.showing import side_by_side
 from autoreg.space import derive_seed
 from autoreg.trial import Choice, Floats, Range, TrialRecord
@@ -203,6 +204,8 @@ def _shipped(outcome: Outcome, shipment: Shipment) -> Shipped:
 
 
 def _made(shipment: Shipment, outcome: Outcome) -> str:
+    if shipment.alone and shipment.whole:
+        return "time was short, so the winner alone was fitted, on all rows of the search"
     if shipment is outcome.full:
         return (
             "every model in it was fitted on all rows, those held out among them once they had been looked at"

@@ -99,10 +99,10 @@ class Outcome:
     @property
     def kind(self) -> str:
         """ "refit", "bag" or "blend"; empty where nothing is shipped."""
-        if self.decision:
-            return self.decision.kind
         if self.shipment is None:
             return ""
+        if self.decision and self.decision.kind == "blend" and not self.shipment.alone:
+            return "blend"
         return "bag" if len(self.shipment.package.members) > 1 else "refit"
 
     @property
@@ -115,7 +115,7 @@ class Outcome:
     @property
     def parts(self) -> list[tuple[TrialRecord, float]]:
         """Configurations in what is shipped, with their weights; the heaviest first."""
-        if self.finals is None or self.decision is None:
+        if self.finals is None or self.decision is None or (self.shipment and self.shipment.alone):
             return [(self.winner, 1.0)]
         pairs = zip(self.finals.records, self.decision.weights, strict=True)
         return sorted(((r, float(w)) for r, w in pairs if w > 0), key=lambda pair: -pair[1])

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from autoreg.backends import Backend, get_backend, opening_seconds
 from autoreg.custom_metrics import tried
-from autoreg.data import load_table, make_split, refold
+from autoreg.data import load_table, make_split, refold, sampled
 from autoreg.evaluation import Problem, class_weights
 from autoreg.metrics import Metric, get_metric
 from autoreg.space import Space, resolve
@@ -25,6 +25,13 @@ from autoreg.trial import Choice, Dimension, Params, Range, Rows, Split, Table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+MANY_CELLS, MANY_ROWS = 1_000_000, 20_000
+"""Cells of a table, and rows, beyond which one fold is enough, where the study does not say how many: five of a fifth of the rows cost as
+much, and models of few rows want more regularization than those that are shipped."""
+MOST_CELLS = 6_000_000
+"""Cells of the table that trials see where the study does not say how many rows; ``MANY_ROWS`` at least."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +106,29 @@ class StudyPlan:
         search = self.study.search
         names = list(self.backends)
         missed = names[-(-search.trials // self.block) :] if search.sampler in ("tpe", "random") else []
+        notes = (*self.table.notes, *self._of_many_rows())
         if not missed:
-            return self.table.notes
+            return notes
         told = (
             f"search.trials: {search.trials} are too few for a turn of every backend ({self.block} trials each): "
             f"{', '.join(missed)} may not be tried; give {len(names) * self.block} or more, or fewer backends"
         )
-        return (*self.table.notes, told)
+        return (*notes, told)
+
+    def _of_many_rows(self) -> list[str]:
+        """What is done otherwise where rows are many."""
+        split, lines = self.split, list[str]()
+        seen, every = len(split.tried), len(split.search)
+        if split.sample is not None:
+            lines.append(
+                f"search.rows: trials see a sample of {seen:,} of {every:,} rows; what is shipped is fitted on all of them"
+            )
+        if len(split.folds) == 1 and not self.study.split.reproduce:
+            lines.append(
+                f"split.folds: {seen:,} rows are many, so every trial is fitted once and scored on {len(split.folds[0].score):,} of them; "
+                "finalists are fitted on fresh folds all the same"
+            )
+        return lines
 
 
 def plan(study: Study | str | Path, data: pd.DataFrame | None = None, prior: Prior = NO_PRIOR) -> StudyPlan:
@@ -131,7 +154,10 @@ def plan(study: Study | str | Path, data: pd.DataFrame | None = None, prior: Pri
     backends = {name: get_backend(name) for name in study.search.backends}
     table = load_table(study.data, study.name, study.folder, data)
     metric = tried(get_metric(study.search.metric, table.task), table.target, table.n_classes, table.weight)
-    split = make_split(table, study.split, study.search.seed, prior.rule or None)
+    most, enough = most_rows(study.search.rows, table), None
+    if "folds" not in study.split.model_fields_set and table.image is None:
+        enough = max(MANY_ROWS, MANY_CELLS // int(table.features.shape[1]))
+    split = make_split(table, study.split, study.search.seed, prior.rule or None, most, enough)
     rows = split.folds[0].train if study.split.reproduce else split.search
     weight = class_weights(table, rows, study.search.class_weight == "balanced")
     problem = Problem(table, split, metric, weight)
@@ -139,8 +165,8 @@ def plan(study: Study | str | Path, data: pd.DataFrame | None = None, prior: Pri
         name: replace(space, warm=(*prior.warm.get(name, ()), *space.warm))
         for name, space in _resolved(study, backends, problem).items()
     }
-    block = _block(study, table)
-    digest = _digest(study, table, spaces, block, prior)
+    block = _block(study, table, split)
+    digest = _digest(study, table, split, spaces, block, prior)
     planned = StudyPlan(study, table, split, metric, backends, spaces, block, digest, problem, prior)
     if study.split.estimate == "nested":
         every = np.arange(len(table.target))
@@ -157,7 +183,10 @@ def redivided(planned: StudyPlan, search: Rows, holdout: Rows, seed: int) -> Stu
         A fold would train on one class, or all rows of a part weigh 0.
     """
     study, table = planned.study, planned.table
-    split = refold(table, replace(planned.split, search=search, holdout=holdout), study.split, seed)
+    known = planned.split.sample
+    sample = sampled(table, search, None if known is None else len(known), seed)
+    parts = replace(planned.split, search=search, holdout=holdout, sample=sample)
+    split = refold(table, parts, study.split, seed, single=len(planned.split.folds) == 1)
     weight = class_weights(table, search, study.search.class_weight == "balanced")
     problem = Problem(table, split, planned.metric, weight)
     return replace(
@@ -182,19 +211,27 @@ def _resolved(study: Study, backends: Mapping[str, Backend], problem: Problem) -
     }
 
 
-def _block(study: Study, table: Table) -> int:
+def most_rows(asked: int | str, table: Table) -> int | None:
+    """Rows that trials see at most; None for all."""
+    if isinstance(asked, int):
+        return asked
+    if asked == "all" or table.image is not None:
+        return None
+    return max(MANY_ROWS, MOST_CELLS // int(table.features.shape[1]))
+
+
+def _block(study: Study, table: Table, split: Split) -> int:
     """Trials in a turn: 8, fewer where a trial is heavy, so that every backend gets its turn early."""
     if study.search.block:
         return study.search.block
-    work = (
-        table.features.shape[0]
-        * table.features.shape[1]
-        * max(1, table.n_classes if table.n_classes > 2 else 1)
-    )
+    rows = len(table.target) if split.sample is None else len(split.sample)
+    work = rows * table.features.shape[1] * max(1, table.n_classes if table.n_classes > 2 else 1)
     return 8 if work < 2e6 else 4 if work < 2e7 else 2
 
 
-def _digest(study: Study, table: Table, spaces: Mapping[str, Space], block: int, prior: Prior) -> str:
+def _digest(
+    study: Study, table: Table, split: Split, spaces: Mapping[str, Space], block: int, prior: Prior
+) -> str:
     """Same data, split and search give the same digest; budgets and where the data lies do not matter.
 
     The resolved spaces are part of it: a release with other built-in ranges searches another study. How they are searched, and
@@ -207,13 +244,17 @@ def _digest(study: Study, table: Table, spaces: Mapping[str, Space], block: int,
         "search": {
             key: value
             for key, value in study.search
-            if key not in ("trials", "timeout", "trial_timeout", *spaces)
+            if key not in ("trials", "timeout", "trial_timeout", "rows", *spaces)
         },
         "spaces": {name: (dict(space.dimensions), dict(space.default)) for name, space in spaces.items()},
         "block": block,
     }
     if prior != NO_PRIOR:
         sections["prior"] = vars(prior)
+    if split.sample is not None:
+        sections["sample"] = len(split.sample)
+    if len(split.folds) == 1 and not study.split.reproduce:
+        sections["folds"] = 1
     text = json.dumps(sections, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -13,21 +13,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoreg.backends import FitFailure, FitJob, seconds_apart
-from autoreg.data import encode
 from autoreg.errors import NoTrialCompleted
 from autoreg.finals import Finals
 from autoreg.metrics import loss_rows
 from autoreg.planning import StudyPlan
-from autoreg.selection import Cut, Decision, copies, stopping_point
+from autoreg.refit import cost_of_many, refit, refit_cost
+from autoreg.selection import Cut, Decision, copies
 from autoreg.serving import Chain, Package
-from autoreg.space import derive_seed
-from autoreg.trial import Fold, Params, Task, TrialRecord
+from autoreg.trial import OutOfTime, Task, TrialRecord
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TIMED_ROWS = 1000
+TINY = 1e-9
 CLEARLY = 2.33
 """Standard errors by which models that were fitted once more may be worse on rows which they, alone, have learned from."""
 
@@ -45,12 +44,15 @@ class Shipment:
         Whether every model saw all ``rows``; False for models of the fresh cells.
     rows : int
         Rows that it was made from.
+    alone : bool
+        Whether it is the winner alone, whatever was decided: the time was too short for more.
     """
 
     package: Package
     bytes: int
     whole: bool = True
     rows: int = 0
+    alone: bool = False
 
     def microseconds(self, frame: pd.DataFrame) -> float:
         """Time to predict one row in a batch of at most ``TIMED_ROWS`` rows of the frame; the quicker of two runs."""
@@ -61,11 +63,6 @@ class Shipment:
             self.package.predict_raw(rows)
             best = min(best, time.perf_counter() - began)
         return 1e6 * best / max(1, len(rows))
-
-
-def configuration(planned: StudyPlan, record: TrialRecord) -> Params:
-    """Full parameters of a finished trial, to be fitted again."""
-    return {**planned.resolved[record.backend].default, **record.result.params}
 
 
 def ship(
@@ -82,6 +79,9 @@ def ship(
     NoTrialCompleted
         A configuration failed when it was fitted on all these rows.
     """
+    cut = decision.cut if decision else Cut()
+    if planned.split.sample is not None:
+        return _of_many_rows(planned, winner, finals, decision, time_left)
     if finals is None or decision is None:
         chains, whole = refit(planned, winner, None, _affordable(planned, winner, time_left())), True
     elif decision.kind == "refit":
@@ -98,7 +98,33 @@ def ship(
                 refit(planned, record, finals, number, weight) if whole else finals.chains(i, weight, backend)
             )
             chains += made
-    return _packed(planned, chains, decision.cut if decision else Cut(), whole)
+    return _packed(planned, chains, cut, whole)
+
+
+def _of_many_rows(
+    planned: StudyPlan,
+    winner: TrialRecord,
+    finals: Finals | None,
+    decision: Decision | None,
+    time_left: Callable[[], float],
+) -> Shipment:
+    """Where trials saw a sample: models of all rows as they were decided; else the winner alone, in fewer and longer steps where
+    need be; else models of the sample."""
+    left, alone = time_left(), cost_of_many(planned, winner)
+    if finals is None or decision is None:
+        return _packed(planned, refit(planned, winner, None, 1, haste=alone / max(TINY, left)), Cut(), True)
+    parts = [(finals.records[i], weight) for i, weight in _weighed(finals, decision)]
+    dropped = len(parts) > 1 and sum(cost_of_many(planned, record) for record, _ in parts) > left
+    parts = [(winner, 1.0)] if dropped else parts
+    haste = alone / max(TINY, left) if len(parts) == 1 else 1.0
+    chains: list[Chain] = []
+    try:
+        for record, weight in parts:
+            chains += refit(planned, record, finals, 1, weight, haste, lambda: time_left() > 0)
+        return _packed(planned, chains, decision.cut, True, dropped)
+    except OutOfTime:
+        chains = finals.chains(decision.winner, 1.0, planned.backends[winner.backend])
+        return _packed(planned, chains, decision.cut, False, True)
 
 
 def _weighed(finals: Finals, decision: Decision) -> list[tuple[int, float]]:
@@ -106,7 +132,7 @@ def _weighed(finals: Finals, decision: Decision) -> list[tuple[int, float]]:
     return [(i, float(w)) for i, w in enumerate(decision.weights) if w > 0]
 
 
-def _packed(planned: StudyPlan, chains: list[Chain], cut: Cut, whole: bool) -> Shipment:
+def _packed(planned: StudyPlan, chains: list[Chain], cut: Cut, whole: bool, alone: bool = False) -> Shipment:
     """Models as the package that they are after saving and loading."""
     table = planned.table
     columns = list(table.features.columns)
@@ -114,7 +140,8 @@ def _packed(planned: StudyPlan, chains: list[Chain], cut: Cut, whole: bool) -> S
     with tempfile.TemporaryDirectory() as folder:
         package.save(Path(folder))
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
-        return Shipment(Package.load(folder), size, whole, len(planned.split.search))
+        rows = planned.split.search if whole else planned.split.tried
+        return Shipment(Package.load(folder), size, whole, len(rows), alone)
 
 
 def ship_full(
@@ -187,60 +214,3 @@ def _affordable(planned: StudyPlan, winner: TrialRecord, seconds: float) -> int:
     if single or refit_cost(planned, winner) > seconds:
         return 1
     return copies(winner, planned.backends[winner.backend].rank)
-
-
-def refit_cost(planned: StudyPlan, record: TrialRecord) -> float:
-    """Seconds to fit a configuration's copies on all rows, judged by the search's own fits."""
-    folds, backend = planned.split.folds, planned.backends[record.backend]
-    more = len(planned.split.search) / np.mean([len(fold.train) for fold in folds])
-    single = seconds_apart(backend, record.result.seconds / len(folds))
-    return float(single * more * copies(record, backend.rank))
-
-
-def refit(
-    planned: StudyPlan, record: TrialRecord, finals: Finals | None, number: int, weight: float = 1.0
-) -> list[Chain]:
-    """A configuration fitted on all rows of the search, at the mean best stopping point of its folds.
-
-    Parameters
-    ----------
-    planned : StudyPlan
-    record : TrialRecord
-    finals : Finals or None
-        Adds its fresh stopping points to those of the search.
-    number : int
-        Models to fit, each with a seed of its own.
-    weight : float
-        Of all of them together in what is shipped.
-
-    Raises
-    ------
-    NoTrialCompleted
-        A fit failed.
-    """
-    backend = planned.backends[record.backend]
-    empty = np.empty(0, np.int64)
-    whole = Fold(planned.split.search, empty, empty)
-    data, preprocessor = encode(planned.table, whole, backend.encoding, planned.problem.weight)
-    rounds = list(record.result.rounds)
-    if finals is not None:
-        numbers = [known.number for known in finals.records]
-        rounds += finals.rounds(numbers.index(record.number)) if record.number in numbers else []
-    params, seed = configuration(planned, record), planned.study.search.seed
-    jobs = [
-        FitJob(
-            params,
-            data,
-            derive_seed(seed, record.backend, record.number, "refit", copy),
-            stopping_point(rounds),
-        )
-        for copy in range(number)
-    ]
-    chains: list[Chain] = []
-    for outcome in backend.fit(jobs):
-        if isinstance(outcome, FitFailure):
-            raise NoTrialCompleted(
-                f"the winner ({record.backend} #{record.number}) failed when refitted: {outcome.reason}"
-            )
-        chains.append((preprocessor, outcome.member, weight / number))
-    return chains

@@ -14,8 +14,8 @@ from autoreg.evaluation import Candidate, fit_folds
 from autoreg.planning import StudyPlan
 from autoreg.published import drawn_trials
 from autoreg.record import Plane, Shown
+from autoreg.refit import configuration
 from autoreg.serving import Chain, Package
-from autoreg.shipping import configuration
 from autoreg.space import derive_seed
 from autoreg.trial import Floats, OutOfTime, TrialRecord
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     Field,
     PrivateAttr,
     ValidationError,
@@ -26,6 +27,9 @@ from autoreg.spec_registry import RegistrySpec as RegistrySpec
 from autoreg.spec_registry import RetuneSpec as RetuneSpec
 from autoreg.spec_split import SplitSpec as SplitSpec
 from autoreg.trial import Dimension, Scalar
+
+FEWEST_ROWS = 100
+"""Rows that trials see, where a study says how many."""
 
 
 class DataSpec(Section):
@@ -65,6 +69,14 @@ class DataSpec(Section):
     )
 
 
+def _rows(value: Any) -> Any:
+    """ "auto", "all", or a number of rows that folds can divide."""
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= FEWEST_ROWS
+    if value in ("auto", "all") or whole:
+        return value
+    raise ValueError(f'expected "auto", "all" or a number of rows from {FEWEST_ROWS} on, found {value!r}')
+
+
 class SearchSpec(Section):
     """What is searched, for how long, judged by what."""
 
@@ -80,13 +92,17 @@ class SearchSpec(Section):
     trials: int = Field(60, ge=1, le=100_000, description="number of trials over all backends")
     timeout: Duration = Field(
         600.0,
-        description='limit for a whole invocation, such as `"10m"`; the search ends in time for what follows it, after half of it at the earliest',
+        description='limit for a whole invocation, such as `"10m"`; the search ends in time for what follows it, after half of it at the earliest (40 % where trials see a sample of the rows)',
     )
     trial_timeout: Duration | None = Field(
         None,
         description="limit for one trial, which is failed when it takes longer and the study goes on; a block of networks has its limits together",
     )
     seed: int = Field(0, ge=0, lt=2**31, description="seed of every random choice")
+    rows: Annotated[Literal["auto", "all"] | int, BeforeValidator(_rows)] = Field(
+        "auto",
+        description="rows that trials see; of more, a sample, and what is shipped is fitted on all. `auto`: six million cells of the table, 20,000 rows at least, all of images; `all`; or a number",
+    )
     sampler: Literal["tpe", "random", "grid", "turns"] = Field(
         "tpe",
         description="how configurations are proposed; `grid` tries every combination of lists, `turns` one list at a time, the others at their first value",

@@ -28,7 +28,12 @@ class SplitSpec(Section):
     """How the table is divided."""
 
     holdout: float = Field(0.2, ge=0.05, le=0.5, description="share of rows looked at once, at the very end")
-    folds: int = Field(5, ge=2, le=20, description="number of folds of the search")
+    folds: int = Field(
+        5,
+        ge=2,
+        le=20,
+        description="number of folds of the search; where it is left out and rows are many (more than 20,000 and a million cells), trials are fitted on one of five",
+    )
     estimate: Literal["holdout", "nested", "none"] = Field(
         "holdout",
         description="`nested`: no rows are held out, the whole search is repeated in every outer fold (small data; costs `folds` times more); `none`: nor is it repeated, and only the search's corrected score is told",

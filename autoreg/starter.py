@@ -230,7 +230,10 @@ def _search_part(table: Table) -> str:
 def _split_part(table: Table) -> str:
     rows = [
         ("holdout = 0.2", "this share of the rows is looked at once, at the very end"),
-        ("folds = 5", "the others are divided into so many parts; each in turn scores what the rest trained"),
+        (
+            "#: folds = 5",
+            "parts of the others, each of which scores what the rest trained; one of them where rows are many",
+        ),
     ]
     if len(table.features) < FEW_ROWS:
         nested = "few rows: hold none back, repeat the whole search instead (takes five times as long)"

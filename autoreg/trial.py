@@ -117,15 +117,23 @@ class Split:
     holdout : Rows
         Rows that are looked at once, at the very end.
     folds : tuple of Fold
-        Folds over ``search``; positions are those of the table.
+        Folds over ``tried``; positions are those of the table.
     rule : mapping
         Mode, salt, fraction and key columns, so that a row never changes side in a later study.
+    sample : Rows or None
+        The rows of ``search`` that trials see where they are too many for every trial to see all.
     """
 
     search: Rows
     holdout: Rows
     folds: tuple[Fold, ...]
     rule: Mapping[str, Any]
+    sample: Rows | None = None
+
+    @property
+    def tried(self) -> Rows:
+        """Rows that trials see; what is shipped is fitted on all of ``search``."""
+        return self.search if self.sample is None else self.sample
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,10 @@ from autoreg.metrics import loss_rows
 from autoreg.outcome import default_numbers
 from autoreg.planning import plan
 from autoreg.racing import Judge
+from autoreg.refit import configuration
 from autoreg.search import Arm, Search
 from autoreg.selection import Cut, choose, decide
-from autoreg.shipping import configuration, ship
+from autoreg.shipping import ship
 from autoreg.space import Proposer
 from autoreg.spec import parse_study
 

@@ -13,20 +13,21 @@ from autoreg.ending import SearchClock, ending
 from autoreg.finals import full_cost
 from autoreg.ledger import MemoryLedger
 from autoreg.outcome import default_numbers
+from autoreg.planning import plan
 from autoreg.selection import shortlist
 from autoreg.trial import SILENT
 
 COSTS = st.one_of(st.floats(0, 1e5), st.just(math.inf))
 
 
-@given(limit=st.floats(0.01, 1e5), finals=COSTS, shipping=COSTS)
-def test_the_parts_end_in_their_order_and_each_leaves_what_the_next_needs(limit, finals, shipping):
-    d = Deadlines(limit)
+@given(limit=st.floats(0.01, 1e5), finals=COSTS, shipping=COSTS, ships=st.integers(1, 3))
+def test_the_parts_end_in_their_order_and_each_leaves_what_the_next_needs(limit, finals, shipping, ships):
+    d = Deadlines(limit, ships)
     ends = [0.0, d.search(finals, shipping), d.fresh(shipping), d.shipped, d.explained, limit]
     assert ends == sorted(ends)
-    assert d.search(finals, shipping) >= 0.6 * limit - 1e-9
+    assert d.search(finals, shipping) >= (0.7 - 0.1 * ships) * limit - 1e-9 * limit
     assert d.fresh(shipping) - d.search(finals, shipping) >= min(finals, 0.2 * limit) - 1e-9 * limit
-    assert d.shipped - d.fresh(shipping) >= min(shipping, 0.1 * limit) - 1e-9 * limit
+    assert d.shipped - d.fresh(shipping) >= min(shipping, 0.1 * ships * limit) - 1e-9 * limit
 
 
 def test_what_follows_the_fits_is_a_tenth_of_a_short_limit_and_a_twentieth_of_a_long_one():
@@ -57,7 +58,17 @@ def test_a_search_goes_on_until_its_finalists_need_the_rest(wine):
     assert ends[0] == found.search_limit == Deadlines(600).shipped
     quick = costing(records, 0.1)
     listed = shortlist(quick, default_numbers(planned, quick))
-    assert found.search_limit - ends[1] > full_cost(listed, planned.backends)
+    assert found.search_limit - ends[1] > full_cost(
+        listed, planned.backends, planned.split, planned.study.split
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "share"), [({}, 0.5), ({"select": {"refit_full": False}}, 0.6), ({"rows": 100}, 0.4)]
+)
+def test_what_is_fitted_more_than_once_or_on_many_rows_is_left_more_time(more, share):
+    planned = plan(study(backends=["sklearn"], **more), frame_of("binary"))
+    assert after(planned, [], 600.0).search_until([]) == pytest.approx(share * 600 + 60 - 36)
 
 
 def test_the_clock_of_a_search_follows_its_trials_and_lists_finalists_seldom():

@@ -12,8 +12,8 @@ from autoreg import tune
 from autoreg.backends import FitFailure
 from autoreg.finals import run_finals
 from autoreg.outcome import default_numbers
+from autoreg.refit import configuration
 from autoreg.selection import shortlist
-from autoreg.shipping import configuration
 from autoreg.trial import OutOfTime
 
 

@@ -17,13 +17,14 @@ from autoreg.ledger import read_files
 from autoreg.metrics import METRICS
 from autoreg.outcome import default_numbers
 from autoreg.planning import plan
+from autoreg.refit import configuration
 from autoreg.registry import JUDGED, load_package, version_at
 from autoreg.report import model_card, render
 from autoreg.retune import retune
 from autoreg.retune.champion import read_champion
 from autoreg.retune.judge import untouched
 from autoreg.selection import decide
-from autoreg.shipping import clearly_worse, configuration, ship, ship_full
+from autoreg.shipping import clearly_worse, ship, ship_full
 from autoreg.words import describe_result
 
 

@@ -13,9 +13,10 @@ from autoreg.finals import run_finals
 from autoreg.metrics import METRICS
 from autoreg.outcome import default_numbers
 from autoreg.planning import plan
+from autoreg.refit import configuration
 from autoreg.selection import Cut, decide
 from autoreg.serving import Package, sharpened, shifted
-from autoreg.shipping import configuration, ship
+from autoreg.shipping import ship
 
 
 @pytest.fixture(scope="module")

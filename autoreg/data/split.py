@@ -21,7 +21,14 @@ QUANTILES = 10
 Array = NDArray[Any]
 
 
-def make_split(table: Table, spec: SplitSpec, seed: int, rule: Mapping[str, Any] | None = None) -> Split:
+def make_split(
+    table: Table,
+    spec: SplitSpec,
+    seed: int,
+    rule: Mapping[str, Any] | None = None,
+    most: int | None = None,
+    enough: int | None = None,
+) -> Split:
     """Divide a table into a holdout and folds with train, stop and score parts.
 
     The holdout depends on the rows alone, never on ``seed``: a row is in it when the hash of its key (its group,
@@ -39,6 +46,10 @@ def make_split(table: Table, spec: SplitSpec, seed: int, rule: Mapping[str, Any]
         Shuffles the folds; with a time column it shifts their cutoffs.
     rule : mapping, optional
         ``Split.rule`` of an earlier study, so that every row keeps its side.
+    most : int, optional
+        Rows that folds may divide: of more, a sample of so many.
+    enough : int, optional
+        Rows of which one fold tells as much as is needed: of more, there is one fold alone.
 
     Raises
     ------
@@ -57,23 +68,57 @@ def make_split(table: Table, spec: SplitSpec, seed: int, rule: Mapping[str, Any]
     else:
         made, held = hold_out(table, spec, _strata(table, 2, quantiles=4), rule)
     search = np.flatnonzero(~held)
-    folds = _folds_of(table, search, spec, seed)
+    sample = sampled(table, search, most, seed)
+    tried = search if sample is None else sample
+    folds = _folds_of(table, tried, spec, seed)
+    if enough is not None and len(tried) > enough:
+        folds = folds[-1:]  # in order of time the last one trains on most rows
     holdout = np.flatnonzero(held)
     _check_weights(table.weight, folds, holdout)
-    return Split(search, holdout, tuple(folds), made)
+    return Split(search, holdout, tuple(folds), made, sample)
 
 
-def refold(table: Table, split: Split, spec: SplitSpec, seed: int) -> Split:
-    """The same rows outside the holdout in folds of another seed; with a time column their cutoffs are shifted.
+def refold(table: Table, split: Split, spec: SplitSpec, seed: int, single: bool = False) -> Split:
+    """The same rows that trials see in folds of another seed, or one of these; with a time column their cutoffs are shifted.
 
     Raises
     ------
     DataError
         A fold would train on one class, or all rows of a part weigh 0.
     """
-    folds = _folds_of(table, split.search, spec, seed)
+    folds = _folds_of(table, split.tried, spec, seed)
+    folds = folds[-1:] if single else folds
     _check_weights(table.weight, folds, split.holdout)
     return replace(split, folds=tuple(folds))
+
+
+def sampled(table: Table, search: Rows, most: int | None, seed: int) -> Rows | None:
+    """So many of these rows, every stratum in its share; whole groups; with a time column evenly over time. None where all may be seen."""
+    if most is None or len(search) <= most:
+        return None
+    rng = np.random.default_rng([seed, 0x5A3])
+    share = most / len(search)
+    if table.group is not None:
+        shares = np.array([share, 1 - share])
+        part = _assign(table.group[search], _strata(table, 2)[search], shares, rng)
+        return np.asarray(search[part == 0])
+    if table.time is not None:
+        order = np.argsort(table.time[search], kind="stable")
+    else:
+        order = _ordered(_strata(table, 2)[search], rng)
+    return np.sort(search[_every(order, share, rng.uniform())])
+
+
+def stop_part(table: Table, spec: SplitSpec, rows: Rows, most: int, seed: int) -> Rows:
+    """At most so many of these rows, which tell a last fit when to stop as the stop part of a fold does."""
+    share = min(spec.stop, most / len(rows))
+    return _stop(table, rows, _strata(table, spec.folds), share, np.random.default_rng([seed, 0x570]))
+
+
+def _every(order: Rows, share: float, start: float) -> Rows:
+    """A systematic sample of an order, from a start in [0, 1): within one of its share of every run of it."""
+    ticks = np.floor(np.arange(len(order) + 1) * share + start)
+    return np.asarray(order[np.diff(ticks) > 0])
 
 
 def _folds_of(table: Table, search: Rows, spec: SplitSpec, seed: int) -> list[Fold]:
@@ -174,10 +219,8 @@ def _stop(table: Table, train: Rows, strata: Rows, share: float, rng: np.random.
         chosen = _assign(table.group[train], strata[train], np.array([share, 1 - share]), rng) == 0
     else:
         chosen = np.zeros(len(train), bool)
-        ticks = np.floor(np.arange(len(train) + 1) * share + rng.uniform())
-        chosen[_ordered(strata[train], rng)[np.diff(ticks) > 0]] = (
-            True  # systematic sample: within 1 of each share
-        )
+        start = rng.uniform()
+        chosen[_every(_ordered(strata[train], rng), share, start)] = True
     enough = min(chosen.sum(), (~chosen).sum()) >= FEWEST_STOP_ROWS
     for side in (chosen, ~chosen) if table.task != "regression" else ():
         counts = np.bincount(table.target[train[side]], minlength=table.n_classes)

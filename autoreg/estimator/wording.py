@@ -171,21 +171,21 @@ def _space(space: Any, backends: Sequence[str]) -> dict[str, Any]:
 
 def _split(holdout: Any, inputs: Inputs) -> dict[str, Any]:
     """Folds, and what is held out."""
-    folds, few = FOLDS, len(inputs.frame) < FEWEST_TO_HOLD_OUT
+    folds, few = dict[str, int](), len(inputs.frame) < FEWEST_TO_HOLD_OUT
     if inputs.group is not None:
         groups = inputs.frame[inputs.group].nunique()
         few = few or groups < FEWEST_GROUPS_TO_HOLD_OUT
         if groups < 2:
             raise ValueError("groups: all rows are of one group; at least 2 groups are needed")
-        folds = min(folds, groups)
+        folds = {"folds": groups} if groups < FOLDS else folds
     if isinstance(holdout, str) and holdout in ("auto", "nested"):
         if holdout == "nested":
-            return {"folds": folds, "estimate": "nested"}
-        return {"folds": folds, "estimate": "none"} if few else {"folds": folds, "holdout": HOLDOUT}
+            return {**folds, "estimate": "nested"}
+        return {**folds, "estimate": "none"} if few else {**folds, "holdout": HOLDOUT}
     if holdout is None or (isinstance(holdout, int | float) and holdout == 0):
-        return {"folds": folds, "estimate": "none"}
+        return {**folds, "estimate": "none"}
     if isinstance(holdout, str):
         raise ValueError(
             f"holdout: expected 'auto', 'nested', a share from 0.05 to 0.5, or None; found {holdout!r}"
         )
-    return {"folds": folds, "holdout": holdout}
+    return {**folds, "holdout": holdout}
