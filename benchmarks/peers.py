@@ -5,7 +5,7 @@
     python benchmarks/peers.py FOLDER --kadra RESULTS.csv [--out kadra.csv]
 
 FOLDER holds an INDEX.csv (columns name, file, target, task); without FOLDER nothing is run, and the tables are made from the CSV.
-Contenders: `autoreg` as it comes (a fifth of its rows held out for its estimate), `autoreg-whole` (none held out), `optuna` (the
+Contenders: `autoreg` as it comes (a fifth of its rows held out for its estimate, and fitted after it), `autoreg-whole` (none held out), `optuna` (the
 same search by hand: peers_byhand.py), `flaml`, `autogluon` and `autogluon-best` (its presets medium_quality and best_quality),
 `mljar` (Compete), and two that need no budget: `logistic` (LogisticRegressionCV, RidgeCV) and `xgboost` with its defaults.
 
