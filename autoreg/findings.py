@@ -204,8 +204,9 @@ def _shipped(outcome: Outcome, shipment: Shipment) -> Shipped:
 
 
 def _made(shipment: Shipment, outcome: Outcome) -> str:
-    if shipment.alone and shipment.whole:
-        return "time was short, so the winner alone was fitted, on all rows of the search"
+    if shipment.alone:
+        on = "on all rows of the search" if shipment.whole else "on the sample that trials saw"
+        return f"time was short, so the winner alone was fitted, {on}"
     if shipment is outcome.full:
         return (
             "every model in it was fitted on all rows, those held out among them once they had been looked at"

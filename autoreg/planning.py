@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 MANY_CELLS, MANY_ROWS = 250_000, 20_000
 """Cells of a table, and rows, beyond which one fold is enough, where the study does not say how many: as many fits of so many more
 configurations find a better one (`benchmarks/onefold.py`), and few rows in five folds want more regularization than many."""
-MOST_CELLS = 6_000_000
-"""Cells of the table that trials see where the study does not say how many rows; ``MANY_ROWS`` at least."""
+MOST_CELLS, WORTHWHILE = 6_000_000, 2.5
+"""Cells of the table that trials see where the study does not say how many rows; ``MANY_ROWS`` at least, and all of a table that
+has not ``WORTHWHILE`` times as many."""
 
 
 @dataclass(frozen=True)
@@ -154,8 +155,12 @@ def plan(study: Study | str | Path, data: pd.DataFrame | None = None, prior: Pri
     backends = {name: get_backend(name) for name in study.search.backends}
     table = load_table(study.data, study.name, study.folder, data)
     metric = tried(get_metric(study.search.metric, table.task), table.target, table.n_classes, table.weight)
-    most, enough = most_rows(study.search.rows, table), None
-    if "folds" not in study.split.model_fields_set and table.image is None:
+    most, enough = most_rows(study, table), None
+    if (
+        "folds" not in study.split.model_fields_set
+        and table.image is None
+        and study.split.estimate != "nested"
+    ):
         enough = max(MANY_ROWS, MANY_CELLS // int(table.features.shape[1]))
     split = make_split(table, study.split, study.search.seed, prior.rule or None, most, enough)
     rows = split.folds[0].train if study.split.reproduce else split.search
@@ -211,13 +216,18 @@ def _resolved(study: Study, backends: Mapping[str, Backend], problem: Problem) -
     }
 
 
-def most_rows(asked: int | str, table: Table) -> int | None:
+def most_rows(study: Study, table: Table) -> int | None:
     """Rows that trials see at most; None for all."""
+    asked = study.search.rows
+    if (
+        asked == "all" or study.split.estimate == "nested"
+    ):  # a nested estimate would be one of models of few rows
+        return None
     if isinstance(asked, int):
         return asked
-    if asked == "all" or table.image is not None:
-        return None
-    return max(MANY_ROWS, MOST_CELLS // int(table.features.shape[1]))
+    most = max(MANY_ROWS, MOST_CELLS // int(table.features.shape[1]))
+    # What is shipped gives a stop part and the held-out rows for it: not for a few rows more.
+    return None if table.image is not None or len(table.target) < WORTHWHILE * most else most
 
 
 def _block(study: Study, table: Table, split: Split) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -27,14 +28,26 @@ def configuration(planned: StudyPlan, record: TrialRecord) -> Params:
     return {**planned.resolved[record.backend].default, **record.result.params}
 
 
-def refit_cost(planned: StudyPlan, record: TrialRecord) -> float:
-    """Seconds to fit a configuration's copies on all rows, judged by the search's own fits."""
-    return _single_cost(planned, record) * copies(record, planned.backends[record.backend].rank)
+def refit_cost(planned: StudyPlan, record: TrialRecord, number: int | None = None) -> float:
+    """Seconds to fit so many copies of a configuration on all rows, else those that are worth it, judged by the search's own fits."""
+    worth = copies(record, planned.backends[record.backend].rank)
+    return _single_cost(planned, record) * (worth if number is None else number)
 
 
 def cost_of_many(planned: StudyPlan, record: TrialRecord) -> float:
     """Seconds to fit one model of a configuration on all rows where trials saw a sample: many rows bear more steps than few."""
     return MORE_STEPS * _single_cost(planned, record)
+
+
+def longest_haste(planned: StudyPlan, record: TrialRecord) -> float:
+    """In how many times fewer steps a configuration can be fitted; 1 where its backend cannot."""
+    backend, params = planned.backends[record.backend], configuration(planned, record)
+    eta, longest = params.get("eta"), hastened(backend, params, math.inf).get("eta")
+    return (
+        float(longest) / float(eta)
+        if isinstance(eta, int | float) and isinstance(longest, int | float)
+        else 1.0
+    )
 
 
 def _single_cost(planned: StudyPlan, record: TrialRecord) -> float:

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.errors import NoTrialCompleted
+from autoreg.evaluation import class_weights, mean_and_se
 from autoreg.finals import Finals
 from autoreg.metrics import loss_rows
 from autoreg.planning import StudyPlan
-from autoreg.refit import cost_of_many, refit, refit_cost
-from autoreg.selection import Cut, Decision, copies
+from autoreg.refit import cost_of_many, longest_haste, refit, refit_cost
+from autoreg.selection import Cut, Decision, copies, decide
 from autoreg.serving import Chain, Package
-from autoreg.trial import OutOfTime, Task, TrialRecord
+from autoreg.trial import Floats, OutOfTime, Task, TrialRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +80,6 @@ def ship(
     NoTrialCompleted
         A configuration failed when it was fitted on all these rows.
     """
-    cut = decision.cut if decision else Cut()
     if planned.split.sample is not None:
         return _of_many_rows(planned, winner, finals, decision, time_left)
     if finals is None or decision is None:
@@ -98,7 +98,7 @@ def ship(
                 refit(planned, record, finals, number, weight) if whole else finals.chains(i, weight, backend)
             )
             chains += made
-    return _packed(planned, chains, cut, whole)
+    return _packed(planned, chains, decision.cut if decision else Cut(), whole)
 
 
 def _of_many_rows(
@@ -109,22 +109,25 @@ def _of_many_rows(
     time_left: Callable[[], float],
 ) -> Shipment:
     """Where trials saw a sample: models of all rows as they were decided; else the winner alone, in fewer and longer steps where
-    need be; else models of the sample."""
-    left, alone = time_left(), cost_of_many(planned, winner)
-    if finals is None or decision is None:
-        return _packed(planned, refit(planned, winner, None, 1, haste=alone / max(TINY, left)), Cut(), True)
-    parts = [(finals.records[i], weight) for i, weight in _weighed(finals, decision)]
-    dropped = len(parts) > 1 and sum(cost_of_many(planned, record) for record, _ in parts) > left
-    parts = [(winner, 1.0)] if dropped else parts
-    haste = alone / max(TINY, left) if len(parts) == 1 else 1.0
-    chains: list[Chain] = []
+    need be; else the winner of the sample."""
+    parts, cut, chains = [(winner, 1.0)], Cut(), list[Chain]()
+    if finals is not None and decision is not None:
+        parts, cut = [(finals.records[i], weight) for i, weight in _weighed(finals, decision)], decision.cut
+    dropped = len(parts) > 1 and sum(cost_of_many(planned, record) for record, _ in parts) > time_left()
+    if dropped and finals is not None:
+        select, may_bag = planned.study.select, planned.table.time is None
+        parts = [(winner, 1.0)]
+        cut = decide(finals.evidence(planned.backends), select.rule, "single", may_bag).cut
+    haste = cost_of_many(planned, winner) / max(TINY, time_left()) if len(parts) == 1 else 1.0
     try:
+        if len(parts) == 1 and haste > longest_haste(planned, winner):
+            raise OutOfTime
         for record, weight in parts:
             chains += refit(planned, record, finals, 1, weight, haste, lambda: time_left() > 0)
-        return _packed(planned, chains, decision.cut, True, dropped)
-    except OutOfTime:
-        chains = finals.chains(decision.winner, 1.0, planned.backends[winner.backend])
-        return _packed(planned, chains, decision.cut, False, True)
+        return _packed(planned, chains, cut, True, dropped)
+    except (OutOfTime, NoTrialCompleted):
+        few = replace(planned, split=replace(planned.split, search=planned.split.tried, sample=None))
+        return _packed(few, refit(few, winner, finals, 1), cut, False, True)
 
 
 def _weighed(finals: Finals, decision: Decision) -> list[tuple[int, float]]:
@@ -168,28 +171,36 @@ def ship_full(
     (Shipment or None, str)
         None where ``judged`` is shipped as it is; what there is to say of it, and why.
     """
+    table, balanced = planned.table, planned.study.search.class_weight == "balanced"
     every = np.sort(np.concatenate([planned.split.search, planned.split.holdout]))
-    full = replace(planned, split=replace(planned.split, search=every, holdout=every[:0]))
+    full = replace(
+        planned,
+        split=replace(planned.split, search=every, holdout=every[:0]),
+        problem=replace(planned.problem, weight=class_weights(table, every, balanced)),
+    )
     parts = [winner]
     if finals is not None and decision is not None:
         parts = [finals.records[i] for i, _ in _weighed(finals, decision)]
+    number = 1 if decision is not None and decision.kind == "refit" else None
     kept = "what was judged is shipped as it is"
-    if sum(refit_cost(full, record) for record in parts) > time_left():
+    if sum(refit_cost(full, record, number) for record in parts) > time_left():
         return None, f"the time left was too short to fit on the held-out rows, too: {kept}"
     try:
         found = ship(full, winner, finals, decision, lambda: math.inf)
     except NoTrialCompleted as error:
         return None, f"fitted once more with the held-out rows it failed: {kept} ({error})"
     rows = planned.split.holdout
-    frame, truth = planned.table.features.iloc[rows], planned.table.target[rows]
+    frame, truth = table.features.iloc[rows], table.target[rows]
     sides = found.package.predict_raw(frame), judged.package.predict_raw(frame)
-    if clearly_worse(planned.table.task, truth, *sides):
+    if clearly_worse(table.task, truth, *sides, None if table.weight is None else table.weight[rows]):
         return None, f"fitted once more with the held-out rows it was clearly worse on these: {kept}"
     told = f"after the look, the same was fitted on all {len(every):,} rows; the estimate is that of the fit before"
     return found, told
 
 
-def clearly_worse(task: Task, truth: NDArray[Any], full: NDArray[Any], judged: NDArray[Any]) -> bool:
+def clearly_worse(
+    task: Task, truth: NDArray[Any], full: NDArray[Any], judged: NDArray[Any], weight: Floats | None = None
+) -> bool:
     """Whether models do worse on rows that they have learned from than others that have not: a fit that went wrong.
 
     Parameters
@@ -198,14 +209,15 @@ def clearly_worse(task: Task, truth: NDArray[Any], full: NDArray[Any], judged: N
     truth : ndarray, shape (n,)
     full, judged : ndarray, shape (n, K) or (n,)
         Predictions of those that have, and of those that have not.
+    weight : ndarray, shape (n,), or None
 
     Returns
     -------
     bool
         Whether row-paired losses give z > ``CLEARLY``, or a loss is no number.
     """
-    d = loss_rows(task, truth, full) - loss_rows(task, truth, judged)
-    return not d.mean() <= CLEARLY * d.std() / math.sqrt(len(d))
+    mean, se = mean_and_se(loss_rows(task, truth, full) - loss_rows(task, truth, judged), weight)
+    return not mean <= CLEARLY * se
 
 
 def _affordable(planned: StudyPlan, winner: TrialRecord, seconds: float) -> int:

@@ -157,7 +157,7 @@ class SelectSpec(Section):
     )
     refit_full: bool = Field(
         True,
-        description="after the look at the held-out rows, fit what is shipped once more with these rows too; the estimate is that of the fit before. `false` ships that one",
+        description="after the look at the held-out rows, fit what is shipped once more with these rows too; the estimate is that of the fit before. `false` ships that one, and so do tables of which trials see a sample",
     )
 
 

@@ -158,7 +158,7 @@ class _Run:
         self.plan, self.ledger, self.watch, self.began, self.engine = planned, ledger, watch, began, engine
         self.spec = planned.study.search
         # A nested estimate repeats the study once more for every fold: each gets its share of the time.
-        runs = len(planned.split.folds) + 1 if planned.study.split.estimate == "nested" else 1
+        runs = planned.study.split.folds + 1 if planned.study.split.estimate == "nested" else 1
         self.limit = self.spec.timeout / runs if limit is None else limit
         self.ending: Ending = ending(planned, ledger, watch, self.limit, self._elapsed, self._nested)
 

@@ -1,6 +1,7 @@
 """After the look at the holdout, what was judged is fitted once more on every row; the estimate stays that of the fit before."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +13,22 @@ from test_retune import table
 
 from autoreg import AutoRegRegressor, tune
 from autoreg.errors import DataError, NoTrialCompleted
+from autoreg.executor import Engine
 from autoreg.finals import run_finals
 from autoreg.ledger import read_files
 from autoreg.metrics import METRICS
 from autoreg.outcome import default_numbers
 from autoreg.planning import plan
 from autoreg.refit import configuration
-from autoreg.registry import JUDGED, load_package, version_at
+from autoreg.registry import JUDGED, load_package, promote, version_at
 from autoreg.report import model_card, render
 from autoreg.retune import retune
-from autoreg.retune.champion import read_champion
+from autoreg.retune.champion import judged_package, read_champion
 from autoreg.retune.judge import untouched
 from autoreg.selection import decide
 from autoreg.shipping import clearly_worse, ship, ship_full
+from autoreg.trial import SILENT
+from autoreg.tuner import run
 from autoreg.words import describe_result
 
 
@@ -181,16 +185,54 @@ def test_the_registry_holds_both_and_the_gate_compares_those_that_have_not_seen_
     assert found.report["gate"]["champion"] == pytest.approx(metric(now.table.target[rows], seen))
 
 
-def test_a_champion_whose_judged_models_are_damaged_is_said_in_one_line(store):
+def test_a_champion_whose_judged_models_are_damaged_is_kept_and_said_in_one_line(store):
     first = retune(retuned(), table(300), key="first")
     tag = version_at("demo", "champion").tags[JUDGED]
     place = Path(store.get_run(first.report["run_id"]).info.artifact_uri.removeprefix("file://"), tag)
     place.write_bytes(place.read_bytes()[:100])
-    with pytest.raises(
-        DataError, match=rf"{tag} of run \w+ is damaged .* version 1 cannot be compared"
-    ) as caught:
-        read_champion("demo", "champion")
+    champion = read_champion("demo", "champion")
+    damaged = rf"{tag} of run \w+ is damaged .* version 1 cannot be compared"
+    with pytest.raises(DataError, match=damaged) as caught:
+        champion.judged  # noqa: B018
     assert "\n" not in str(caught.value)
     place.unlink()
     with pytest.raises(DataError, match=rf"{tag} of run \w+ is not there"):
-        read_champion("demo", "champion")
+        champion.judged  # noqa: B018
+    grown = pd.concat([table(300), table(900, 1, column="b")], ignore_index=True)
+    found = retune(retuned(), grown, key="second")
+    assert found.status == "kept"
+    assert "is not there: without it version 1 cannot be compared" in found.report["gate"]["reason"]
+    grown = pd.concat([grown, table(50, 2)], ignore_index=True)
+    assert retune(retuned(gate="always"), grown, key="third").status == "promoted"
+
+
+def test_a_retune_whose_study_was_tuned_before_compares_what_was_judged_then(store):
+    retune(retuned(), table(300), key="first")
+    champion = read_champion("demo", "champion")
+    grown = pd.concat([table(300), table(200, 1)], ignore_index=True)
+    run(
+        plan(retuned(), grown, champion.prior),
+        Engine("processes", 1, None, lambda _: None),
+        SILENT,
+        time.monotonic(),
+    )
+    promote("demo", "1", "champion", "by hand")
+    found = retune(retuned(), grown, key="second")
+    assert found.report["model"]["version"] == "2"
+    now = plan(retuned(), grown, champion.prior)
+    rows = untouched(champion, now)
+    seen = judged_package(version_at("demo", "2")).predict_raw(now.table.features.iloc[rows])
+    assert found.report["gate"]["challenger"] == pytest.approx(
+        METRICS["log_loss"](now.table.target[rows], seen)
+    )
+
+
+def test_a_tracked_estimator_that_is_fitted_again_without_the_second_fit_predicts_as_judged(store):
+    data = frame_of("regression")
+    X, y = data.drop(columns="target"), data.target
+    known = {"trials": 2, "backends": ["sklearn"], "random_state": 0, "tracking": "mlflow", "name": "again"}
+    errors = [
+        abs(np.mean(AutoRegRegressor(refit_full=full, **known).fit(X, y).predict(X) - y))
+        for full in (True, False)
+    ]
+    assert errors[0] < 1e-3 < errors[1]

@@ -10,11 +10,11 @@ from evidence_data import frame_of, searched, study
 from autoreg import tune
 from autoreg.backends import get_backend, hastened
 from autoreg.data import sampled, stop_part
-from autoreg.errors import StudyError
+from autoreg.errors import NoTrialCompleted, StudyError
 from autoreg.finals import run_finals
 from autoreg.outcome import Outcome, default_numbers
 from autoreg.planning import most_rows, plan
-from autoreg.refit import configuration, cost_of_many
+from autoreg.refit import configuration, cost_of_many, longest_haste, refit
 from autoreg.selection import decide
 from autoreg.shipping import ship
 from autoreg.spec import parse_study
@@ -50,7 +50,7 @@ def test_the_sample_is_that_of_the_seed_alone():
 
 
 def test_groups_stay_whole_and_times_are_met_evenly():
-    frame = frame_of("binary").assign(who=np.arange(250) // 5)
+    frame = frame_of("binary").assign(who=np.arange(250) // 1.2)
     found = planned(data={"group": "who"}, frame=frame)
     inside = set(found.table.group[found.split.sample])
     assert not inside & set(found.table.group[np.setdiff1d(found.split.search, found.split.sample)])
@@ -74,14 +74,33 @@ def test_no_sample_is_taken_where_all_rows_may_be_seen():
 def test_how_many_rows_are_seen_where_the_study_does_not_say():
     table = planned().table
 
-    def wide(columns, image=None):
-        return replace(table, features=pd.DataFrame(np.zeros((2, columns))), image=image)
+    def most(columns, rows=1_000_000, asked="auto", image=None, **split):
+        wide = replace(
+            table, features=pd.DataFrame(np.zeros((2, columns))), target=np.zeros(rows, np.int8), image=image
+        )
+        return most_rows(study(rows=asked, split=split), wide)
 
-    assert most_rows("auto", wide(50)) == 120_000
-    assert most_rows("auto", wide(300)) == most_rows("auto", wide(900)) == 20_000
-    assert most_rows("auto", wide(784, (28, 28, 1))) is None
-    assert most_rows("all", wide(10)) is None
-    assert most_rows(500, wide(10)) == 500
+    assert most(50) == 120_000
+    assert most(300) == most(900) == 20_000
+    assert most(784, image=(28, 28, 1)) is None
+    assert most(10, asked="all") is None
+    assert most(10, asked=500) == 500
+    assert (most(50, rows=300_000), most(50, rows=299_999)) == (120_000, None)  # not for a few rows more
+    assert most(50, estimate="nested") is None
+
+
+def test_few_groups_are_seen_whole():
+    frame = frame_of("binary").assign(who=np.arange(250) % 7)
+    assert planned(data={"group": "who"}, frame=frame).split.sample is None
+    grouped = many().assign(who=np.arange(27_000) % 30)
+    section = {"name": "many", "data": {"source": "memory", "target": "target", "group": "who"}}
+    found = plan(parse_study(section | {"search": {"backends": ["sklearn"]}}), grouped)
+    assert len(found.split.folds) == 5  # a fifth of 30 groups says too little
+    found = plan(
+        parse_study(section | {"search": {"backends": ["sklearn"]}}),
+        grouped.assign(who=np.arange(27_000) // 9),
+    )
+    assert len(found.split.folds) == 1
 
 
 @pytest.mark.parametrize("rows", ["some", 99, True, 1.5])
@@ -105,7 +124,13 @@ def test_what_is_shipped_is_fitted_on_all_rows(backend):
     assert result.package is result.judged
     told = f"trials see a sample of 100 of {len(split.search)} rows"
     assert any(told in note for note in plan(parsed, data).notes)
-    assert result.report["estimate"]["holdout"] < data.target.std()
+    if (
+        backend == "sklearn"
+    ):  # an intercept is free: residuals over exactly the rows of the fit sum to nothing
+        stop = stop_part(plan(parsed, data).table, parsed.split, split.search, 20_000, 0)
+        rows = data.iloc[np.setdiff1d(split.search, stop)]
+        residuals = result.package.predict_raw(rows) - rows.target.to_numpy()
+        assert np.mean(residuals) == pytest.approx(0, abs=1e-3)
 
 
 def test_a_few_of_all_rows_tell_when_to_stop():
@@ -116,32 +141,55 @@ def test_a_few_of_all_rows_tell_when_to_stop():
     assert len(np.unique(found.table.target[stop])) == 2
 
 
-def test_models_of_the_sample_are_taken_where_the_time_is_over():
-    given, records, _ = searched(study(rows=ROWS, backends=["xgboost"], trials=3), frame_of("binary"))
+def decided(given, records):
+    """Finalists and what they decide."""
     finals = run_finals(
         records, default_numbers(given, records), given.problem, given.backends,
         lambda r: configuration(given, r), given.study.split, 0, lambda: np.inf,
     )  # fmt: skip
+    return finals, decide(finals.evidence(given.backends), "best", "auto")
+
+
+@pytest.mark.parametrize("looked", [True, False])
+def test_the_winner_of_the_sample_is_taken_where_the_time_is_over(looked):
+    given, records, _ = searched(study(rows=ROWS, backends=["xgboost"], trials=3), frame_of("binary"))
+    finals, decision = decided(given, records)
     assert set(finals.rows) == set(given.split.sample)
-    decision = decide(finals.evidence(given.backends), "best", "auto")
     winner = finals.records[decision.winner]
-    late, early = (ship(given, winner, finals, decision, lambda left=left: left) for left in (0.0, np.inf))
-    assert (late.whole, late.alone, len(late.package.members), late.rows) == (
-        False,
-        True,
-        9,
-        len(given.split.sample),
-    )
+    known = (finals, decision) if looked else (None, None)
+    late, early = (ship(given, winner, *known, lambda left=left: left) for left in (0.0, np.inf))
+    assert (late.whole, late.alone, len(late.package.members)) == (False, True, 1)
+    assert late.rows == len(given.split.sample)
     assert (early.whole, early.rows) == (True, len(given.split.search))
+    frame = given.table.features
+    assert not np.allclose(late.package.predict_raw(frame), early.package.predict_raw(frame))
+
+
+def test_the_winner_of_the_sample_is_taken_where_a_fit_on_all_rows_fails(monkeypatch):
+    given, records, _ = searched(study(rows=ROWS, backends=["xgboost"], trials=2), frame_of("binary"))
+    finals, decision = decided(given, records)
+
+    def only_few(planned, *rest, **more):
+        if planned.split.sample is not None:
+            raise NoTrialCompleted("no memory")
+        return refit(planned, *rest, **more)
+
+    monkeypatch.setattr("autoreg.shipping.refit", only_few)
+    found = ship(given, finals.records[decision.winner], finals, decision, lambda: np.inf)
+    assert (found.whole, found.alone, len(found.package.members)) == (False, True, 1)
+
+
+def test_only_steps_that_can_be_longer_are_hurried():
+    given, records, _ = searched(
+        study(rows=ROWS, trials=6, xgboost={"rounds": 5, "eta": 0.1}), frame_of("binary")
+    )
+    longest = {r.backend: longest_haste(given, r) for r in records}
+    assert longest == {"sklearn": 1.0, "xgboost": pytest.approx(3.0)}
 
 
 def test_the_winner_alone_is_fitted_where_the_time_is_too_short_for_a_blend():
     given, records, _ = searched(study(rows=ROWS, trials=6), frame_of("binary"))
-    finals = run_finals(
-        records, default_numbers(given, records), given.problem, given.backends,
-        lambda r: configuration(given, r), given.study.split, 0, lambda: np.inf,
-    )  # fmt: skip
-    decision = decide(finals.evidence(given.backends), "best", "auto")
+    finals, decision = decided(given, records)
     share = np.full(len(finals.records), 1 / len(finals.records))
     decision, winner = replace(decision, kind="blend", weights=share), finals.records[decision.winner]
     left = 1.5 * cost_of_many(given, winner)

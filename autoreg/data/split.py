@@ -18,6 +18,8 @@ from autoreg.trial import Floats, Fold, Rows, Split, Table
 FEWEST_STOP_ROWS = 20
 FEWEST_STOP_OF_CLASS = 3
 QUANTILES = 10
+FOLDS, FEWEST_GROUPS = 5, 20
+"""Groups that a score part has at the least where trials see a sample, or one fold."""
 Array = NDArray[Any]
 
 
@@ -71,7 +73,7 @@ def make_split(
     sample = sampled(table, search, most, seed)
     tried = search if sample is None else sample
     folds = _folds_of(table, tried, spec, seed)
-    if enough is not None and len(tried) > enough:
+    if enough is not None and len(tried) > enough and _tells(table, folds[-1]):
         folds = folds[-1:]  # in order of time the last one trains on most rows
     holdout = np.flatnonzero(held)
     _check_weights(table.weight, folds, holdout)
@@ -93,12 +95,17 @@ def refold(table: Table, split: Split, spec: SplitSpec, seed: int, single: bool 
 
 
 def sampled(table: Table, search: Rows, most: int | None, seed: int) -> Rows | None:
-    """So many of these rows, every stratum in its share; whole groups; with a time column evenly over time. None where all may be seen."""
+    """So many of these rows, every stratum in its share; whole groups; with a time column evenly over time.
+
+    None where all may be seen, and where so many rows would be of too few groups.
+    """
     if most is None or len(search) <= most:
         return None
     rng = np.random.default_rng([seed, 0x5A3])
     share = most / len(search)
     if table.group is not None:
+        if share * len(np.unique(table.group[search].astype(str))) < FEWEST_GROUPS * FOLDS:
+            return None
         shares = np.array([share, 1 - share])
         part = _assign(table.group[search], _strata(table, 2)[search], shares, rng)
         return np.asarray(search[part == 0])
@@ -110,9 +117,15 @@ def sampled(table: Table, search: Rows, most: int | None, seed: int) -> Rows | N
 
 
 def stop_part(table: Table, spec: SplitSpec, rows: Rows, most: int, seed: int) -> Rows:
-    """At most so many of these rows, which tell a last fit when to stop as the stop part of a fold does."""
+    """At most so many of these rows, which tell a last fit when to stop; in order of time, too, the newest are learned from."""
     share = min(spec.stop, most / len(rows))
-    return _stop(table, rows, _strata(table, spec.folds), share, np.random.default_rng([seed, 0x570]))
+    whenever = replace(table, time=None)
+    return _stop(whenever, rows, _strata(table, spec.folds), share, np.random.default_rng([seed, 0x570]))
+
+
+def _tells(table: Table, fold: Fold) -> bool:
+    """Whether one fold tells enough: its score part is not of a few groups."""
+    return table.group is None or len(np.unique(table.group[fold.score].astype(str))) >= FEWEST_GROUPS
 
 
 def _every(order: Rows, share: float, start: float) -> Rows:

@@ -20,8 +20,9 @@ from autoreg.estimator.wording import as_study, said_plainly
 from autoreg.ledger import read_record
 from autoreg.metrics import Metric
 from autoreg.record import StudyRecord
-from autoreg.registry import load_package
+from autoreg.registry import load_package, version_at
 from autoreg.report import summary
+from autoreg.retune.champion import judged_package
 from autoreg.serving import Package
 from autoreg.tuner import TuneResult, tune
 
@@ -86,7 +87,7 @@ class _AutoReg(BaseEstimator):  # type: ignore[misc]
         """Set what a fitted estimator has."""
         record, package = result.record, result.package
         if record is None or package is None:  # the study was finished already: the ledger has it
-            record, package = read_record(result.run_id), load_package(str(result.report["model"]["uri"]))
+            record, package = read_record(result.run_id), self._kept(result)
         if inputs.classes is not None:
             self.classes_ = inputs.classes
         best = record.report["best"]
@@ -97,6 +98,15 @@ class _AutoReg(BaseEstimator):  # type: ignore[misc]
         self._record: StudyRecord = record
         self._explained: Callable[[], StudyRecord] | None = result.explained
         self._parcel = Parcel(package)
+
+    def _kept(self, result: TuneResult) -> Package:
+        """The model of a study that was finished already: as it predicts, or as it was judged."""
+        model, final = result.report["model"], result.report.get("final") or {}
+        package = load_package(str(model["uri"]))
+        if self.refit_full or not final.get("refit_full"):
+            return package
+        version = version_at(str(model["name"]), str(model["version"]))
+        return package if version is None else judged_package(version, package)
 
     @property
     def trials_(self) -> pd.DataFrame:
@@ -166,7 +176,8 @@ class AutoRegClassifier(ClassifierMixin, _AutoReg):  # type: ignore[misc]
         trials. ``"nested"`` keeps none either, and repeats the whole search in outer folds for the estimate.
     refit_full : bool, default True
         After that look, fit what was judged once more on every row: this is what predicts, and ``estimate_``, which is of
-        the fit before, is a little pessimistic of it. False predicts with the very models that were judged.
+        the fit before, is a little pessimistic of it. False predicts with the very models that were judged, as is done with
+        tables of some million cells, of which trials see a sample.
     class_weight : dict, "balanced" or None
         ``"balanced"`` weighs every class alike in training and in the search's loss. A dict multiplies the sample weights, those
         of ``estimate_`` too.
@@ -285,7 +296,8 @@ class AutoRegRegressor(RegressorMixin, _AutoReg):  # type: ignore[misc]
         trials. ``"nested"`` keeps none either, and repeats the whole search in outer folds for the estimate.
     refit_full : bool, default True
         After that look, fit what was judged once more on every row: this is what predicts, and ``estimate_``, which is of
-        the fit before, is a little pessimistic of it. False predicts with the very models that were judged.
+        the fit before, is a little pessimistic of it. False predicts with the very models that were judged, as is done with
+        tables of some million cells, of which trials see a sample.
     space : dict, optional
         Search spaces by backend, as ``[search.<backend>]`` of a study file: a value fixes, a list chooses, a dict is a
         range: ``{"sklearn": {"alpha": {"low": 1e-4, "high": 1.0, "log": True}}}``.

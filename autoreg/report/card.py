@@ -104,7 +104,9 @@ def _chosen(record: StudyRecord, listed: int, length: int) -> list[str]:
     how = (
         "scored on the rows that the authors scored"
         if reproduced(record)
-        else f"cross-validated in {counted(record.folds, 'fold')}"
+        else f"cross-validated in {record.folds} folds"
+        if record.folds > 1
+        else "each fitted once and scored on a part of the rows"
     )
     lines.append(f"- {counted(len(record.trials), 'trial')}{what}, {how}.")
     if record.finalists:

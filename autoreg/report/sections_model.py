@@ -233,7 +233,7 @@ def provenance(record: StudyRecord, drawn: Mapping[str, str]) -> Html:
     names = f": {', '.join(clipped(c, 40) for c in record.classes[:20])}" if record.classes else ""
     more = f" and {len(record.classes) - 20} more" if len(record.classes) > 20 else ""
     took = ", ".join(f"{clean(k).replace('_', ' ')} {duration(v)}" for k, v in seconds.items() if finite(v))
-    repeats = f", then {counted(record.repeats, 'fresh repeat')} of them" if record.repeats else ""
+    repeats = f", then {counted(record.repeats, 'fresh repeat')} of folds" if record.repeats else ""
     rows = [
         ("data", clipped(record.source, 300)),
         ("fingerprint", code(record.fingerprint) if record.fingerprint else ""),

@@ -79,8 +79,6 @@ class Champion:
     ----------
     version : Version
     package : Package
-    judged : Package
-        The same as it was before a last fit with the held-out rows: what can be compared on these.
     rule : mapping
         Of its holdout; empty where it held out no rows.
     metric : str
@@ -98,7 +96,6 @@ class Champion:
 
     version: Version
     package: Package
-    judged: Package
     rule: Mapping[str, Any]
     metric: str
     promised: tuple[float, float, float]
@@ -106,6 +103,17 @@ class Champion:
     profile: Mapping[str, Any] = field(default_factory=dict)
     keys: Keys | None = None
     looks: Looks = field(default_factory=Looks)
+
+    @property
+    def judged(self) -> Package:
+        """The package as it was before a last fit with the held-out rows: what can be compared on these.
+
+        Raises
+        ------
+        TrackingUnavailable, DataError
+            It cannot be had.
+        """
+        return judged_package(self.version, self.package)
 
     @property
     def prior(self) -> Prior:
@@ -149,11 +157,9 @@ def read_champion(name: str, alias: str) -> Champion | None:
     kind = estimate.get("kind", "holdout")
     promised = tuple(_number(estimate.get(f"{kind}{end}")) for end in ("", "_low", "_high"))
     rows = files.get("rows.npy")
-    package = load_package(version.uri)
     return Champion(
         version,
-        package,
-        judged_package(version, package),
+        load_package(version.uri),
         json.loads(files.get("split.json", b"{}")) if kind == "holdout" else {},
         str(estimate.get("metric", summary.get("metric", ""))),
         (promised[0], promised[1], promised[2]),

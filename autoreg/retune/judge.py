@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.drift import row_keys
+from autoreg.errors import DataError
 from autoreg.outcome import resampled_together
 from autoreg.planning import StudyPlan
 from autoreg.registry import PREVIOUS, version_at
@@ -59,10 +60,13 @@ def judge(champion: Champion, challenger: Package, planned: StudyPlan, spec: Ret
     """
     rows = untouched(champion, planned)
     if not len(rows):
-        verdict = "promoted" if spec.gate == "always" else "kept"
-        return Verdict(verdict == "promoted", f"{verdict}: {_incomparable(planned)}")
+        return _uncompared(spec, _incomparable(planned))
+    try:
+        before = champion.judged
+    except DataError as error:
+        return _uncompared(spec, str(error))
     keys = row_keys(planned.table, champion.profile or None)[rows]
-    sides = scored(champion.judged, planned, rows), scored(challenger, planned, rows)
+    sides = scored(before, planned, rows), scored(challenger, planned, rows)
     earlier = _earlier(champion, planned, rows) if spec.gate == "non_inferior" else {}
     used = champion.looks.of(keys)
     found = _compared(planned, rows, sides, spec, earlier, used)
@@ -85,6 +89,12 @@ def judge(champion: Champion, challenger: Package, planned: StudyPlan, spec: Ret
             )
             return Verdict(False, reason, replace(found, verdict="kept", reason=reason), files)
     return Verdict(found.verdict == "promoted", found.reason, found, files)
+
+
+def _uncompared(spec: RetuneSpec, why: str) -> Verdict:
+    """Nothing says that the challenger is better."""
+    verdict = "promoted" if spec.gate == "always" else "kept"
+    return Verdict(verdict == "promoted", f"{verdict}: {why}")
 
 
 def _compared(
@@ -139,7 +149,10 @@ def _earlier(champion: Champion, planned: StudyPlan, rows: Rows) -> dict[str, ND
     before = version_at(champion.version.name, PREVIOUS)
     if before is None or before.number == champion.version.number:
         return {}
-    package = judged_package(before)
+    try:
+        package = judged_package(before)
+    except DataError:
+        return {}
     if set(package.columns) - set(planned.table.features.columns) or package.task != planned.table.task:
         return {}
     return {f"version {before.number}": scored(package, planned, rows)}
