@@ -141,9 +141,13 @@ class Tuning:
 
     def _shipping(self, finalists: Sequence[TrialRecord]) -> float:
         """Seconds that the last fits take, expected from the search's own: those of a blend of the best finalists."""
-        once = sum(refit_cost(self.plan, record) for record in finalists[:BLENDED])
+        return self._fits * sum(refit_cost(self.plan, record) for record in finalists[:BLENDED])
+
+    @property
+    def _fits(self) -> float:
+        """Seconds that all fits of what is shipped take, in those of the fit that is judged."""
         split = self.plan.split
-        return once * (2 + len(split.holdout) / len(split.search)) if refits(self.plan) else once
+        return 2 + len(split.holdout) / len(split.search) if refits(self.plan) else 1.0
 
     def decide(self, search: Search, records: list[TrialRecord]) -> Outcome:
         """Finalists on fresh folds, what is shipped, and one look at the holdout."""
@@ -172,7 +176,8 @@ class Tuning:
             winner, events = finals.records[decision.winner], list(finals.events)
             curves = finals.curves(decision.winner)
         self.watch.stage("refit")
-        shipment = ship(plan, winner, finals, decision, self._left_to_fit)
+        # Where the time is too short for two fits, models of the fresh folds are judged, and the one fit is on all rows.
+        shipment = ship(plan, winner, finals, decision, lambda: self._left_to_fit() / self._fits)
         self.watch.stage(plan.study.split.estimate)
         judged = self._judged(shipment.package, winner)
         full, told = self._full(winner, finals, decision, shipment)
@@ -189,11 +194,16 @@ class Tuning:
     def _full(
         self, winner: TrialRecord, finals: Finals | None, decision: Decision | None, judged: Shipment
     ) -> tuple[Shipment | None, list[str]]:
-        """What was judged, fitted on the held-out rows, too, where the study asks for it; and what to say of it."""
+        """What was judged, fitted on the held-out rows, too, where the study asks for it; and what to say of it.
+
+        It matters more than explanations, and may take their time.
+        """
         if not refits(self.plan):
             return None, []
         self.watch.stage("refit_full")
-        full, told = ship_full(self.plan, winner, finals, decision, judged, self._left_to_fit)
+        full, told = ship_full(
+            self.plan, winner, finals, decision, judged, lambda: self.deadlines.explained - self.elapsed()
+        )
         return full, [told]
 
     def _judged(self, package: Package, winner: TrialRecord) -> Estimate:

@@ -28,10 +28,9 @@ def configuration(planned: StudyPlan, record: TrialRecord) -> Params:
     return {**planned.resolved[record.backend].default, **record.result.params}
 
 
-def refit_cost(planned: StudyPlan, record: TrialRecord, number: int | None = None) -> float:
-    """Seconds to fit so many copies of a configuration on all rows, else those that are worth it, judged by the search's own fits."""
-    worth = copies(record, planned.backends[record.backend].rank)
-    return _single_cost(planned, record) * (worth if number is None else number)
+def refit_cost(planned: StudyPlan, record: TrialRecord) -> float:
+    """Seconds to fit a configuration's copies on all rows, judged by the search's own fits."""
+    return _single_cost(planned, record) * copies(record, planned.backends[record.backend].rank)
 
 
 def cost_of_many(planned: StudyPlan, record: TrialRecord) -> float:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 TIMED_ROWS = 1000
 TINY = 1e-9
+SLACK = 1.1
+"""Time that is kept for a second fit, in that which the first leaves to be expected."""
 CLEARLY = 2.33
 """Standard errors by which models that were fitted once more may be worse on rows which they, alone, have learned from."""
 
@@ -47,6 +49,8 @@ class Shipment:
         Rows that it was made from.
     alone : bool
         Whether it is the winner alone, whatever was decided: the time was too short for more.
+    seconds : float
+        What it took to make.
     """
 
     package: Package
@@ -54,6 +58,7 @@ class Shipment:
     whole: bool = True
     rows: int = 0
     alone: bool = False
+    seconds: float = 0.0
 
     def microseconds(self, frame: pd.DataFrame) -> float:
         """Time to predict one row in a batch of at most ``TIMED_ROWS`` rows of the frame; the quicker of two runs."""
@@ -80,6 +85,7 @@ def ship(
     NoTrialCompleted
         A configuration failed when it was fitted on all these rows.
     """
+    began = time.perf_counter()
     if planned.split.sample is not None:
         return _of_many_rows(planned, winner, finals, decision, time_left)
     if finals is None or decision is None:
@@ -94,11 +100,11 @@ def ship(
             record = finals.records[i]
             backend = planned.backends[record.backend]
             number = copies(record, backend.rank)
-            made = (
+            chains += (
                 refit(planned, record, finals, number, weight) if whole else finals.chains(i, weight, backend)
             )
-            chains += made
-    return _packed(planned, chains, decision.cut if decision else Cut(), whole)
+    made = _packed(planned, chains, decision.cut if decision else Cut(), whole)
+    return replace(made, seconds=time.perf_counter() - began)
 
 
 def _of_many_rows(
@@ -178,24 +184,31 @@ def ship_full(
         split=replace(planned.split, search=every, holdout=every[:0]),
         problem=replace(planned.problem, weight=class_weights(table, every, balanced)),
     )
-    parts = [winner]
-    if finals is not None and decision is not None:
-        parts = [finals.records[i] for i, _ in _weighed(finals, decision)]
-    number = 1 if decision is not None and decision.kind == "refit" else None
     kept = "what was judged is shipped as it is"
-    if sum(refit_cost(full, record, number) for record in parts) > time_left():
-        return None, f"the time left was too short to fit on the held-out rows, too: {kept}"
+    needed = judged.seconds * SLACK * len(every) / len(planned.split.search)
+    short = f"the time left was too short to fit on the held-out rows, too: {kept}"
+    if judged.whole and needed > time_left():
+        return None, short
     try:
-        found = ship(full, winner, finals, decision, lambda: math.inf)
+        found = ship(full, winner, finals, decision, (lambda: math.inf) if judged.whole else time_left)
     except NoTrialCompleted as error:
         return None, f"fitted once more with the held-out rows it failed: {kept} ({error})"
+    if not found.whole:
+        return None, short
     rows = planned.split.holdout
     frame, truth = table.features.iloc[rows], table.target[rows]
     sides = found.package.predict_raw(frame), judged.package.predict_raw(frame)
     if clearly_worse(table.task, truth, *sides, None if table.weight is None else table.weight[rows]):
         return None, f"fitted once more with the held-out rows it was clearly worse on these: {kept}"
-    told = f"after the look, the same was fitted on all {len(every):,} rows; the estimate is that of the fit before"
-    return found, told
+    before = (
+        "the fit before"
+        if judged.whole
+        else "the models of the fresh folds, which had fewer rows: time was short"
+    )
+    return (
+        found,
+        f"after the look, the same was fitted on all {len(every):,} rows; the estimate is that of {before}",
+    )
 
 
 def clearly_worse(

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from autoreg.report import model_card, render
 from autoreg.retune import retune
 from autoreg.retune.champion import judged_package, read_champion
 from autoreg.retune.judge import untouched
-from autoreg.selection import decide
+from autoreg.selection import Cut, decide
 from autoreg.shipping import clearly_worse, ship, ship_full
 from autoreg.trial import SILENT
 from autoreg.tuner import run
@@ -119,6 +120,19 @@ def test_where_time_is_short_what_was_judged_is_shipped(decided):
     full, told = ship_full(*decided, lambda: 0.0)
     assert full is None
     assert told.startswith("the time left was too short to fit on the held-out rows, too")
+
+
+def test_where_time_is_short_for_two_fits_models_of_the_fresh_folds_are_judged(decided):
+    *known, _ = decided
+    planned, winner, finals, decision = known
+    decision = replace(decision, kind="bag", cut=Cut())
+    known = planned, winner, finals, decision
+    judged = ship(*known, lambda: 0.0)
+    assert (judged.whole, len(judged.package.members)) == (False, 9)
+    full, told = ship_full(*known, judged, lambda: np.inf)
+    assert (full.whole, full.rows) == (True, 250)
+    assert len(full.package.members) < 9
+    assert "the estimate is that of the models of the fresh folds" in told
 
 
 def test_where_the_second_fit_fails_what_was_judged_is_shipped(decided, monkeypatch):
