@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autoreg.backends import always
 from autoreg.errors import NoTrialCompleted
 from autoreg.evaluation import class_weights, mean_and_se
 from autoreg.finals import Finals
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 TIMED_ROWS = 1000
 TINY = 1e-9
+HOPE = 4.0
+"""Times the time left that a second fit may be expected to take and is still begun, where no first one was timed."""
 SLACK = 1.1
 """Time that is kept for a second fit, in that which the first leaves to be expected."""
 CLEARLY = 2.33
@@ -77,6 +80,7 @@ def ship(
     finals: Finals | None,
     decision: Decision | None,
     time_left: Callable[[], float],
+    in_time: Callable[[], bool] = always,
 ) -> Shipment:
     """Build what was decided; every model is fitted on all rows of the search, or taken from the fresh cells when time is short.
 
@@ -84,14 +88,17 @@ def ship(
     ------
     NoTrialCompleted
         A configuration failed when it was fitted on all these rows.
+    OutOfTime
+        ``in_time``, which is asked while models are fitted, said no.
     """
     began = time.perf_counter()
     if planned.split.sample is not None:
         return _of_many_rows(planned, winner, finals, decision, time_left)
     if finals is None or decision is None:
-        chains, whole = refit(planned, winner, None, _affordable(planned, winner, time_left())), True
+        number = _affordable(planned, winner, time_left())
+        chains, whole = refit(planned, winner, None, number, in_time=in_time), True
     elif decision.kind == "refit":
-        chains, whole = refit(planned, winner, finals, 1), True
+        chains, whole = refit(planned, winner, finals, 1, in_time=in_time), True
     else:
         parts = _weighed(finals, decision)
         whole = sum(refit_cost(planned, finals.records[i]) for i, _ in parts) <= time_left()
@@ -101,7 +108,9 @@ def ship(
             backend = planned.backends[record.backend]
             number = copies(record, backend.rank)
             chains += (
-                refit(planned, record, finals, number, weight) if whole else finals.chains(i, weight, backend)
+                refit(planned, record, finals, number, weight, in_time=in_time)
+                if whole
+                else finals.chains(i, weight, backend)
             )
     made = _packed(planned, chains, decision.cut if decision else Cut(), whole)
     return replace(made, seconds=time.perf_counter() - began)
@@ -185,16 +194,22 @@ def ship_full(
         problem=replace(planned.problem, weight=class_weights(table, every, balanced)),
     )
     kept = "what was judged is shipped as it is"
-    needed = judged.seconds * SLACK * len(every) / len(planned.split.search)
+    if judged.whole:
+        needed = judged.seconds * SLACK * len(every) / len(planned.split.search)
+    else:  # what trials let expect is too much rather than too little, and the time has no better use
+        parts = [winner]
+        if finals is not None and decision is not None:
+            parts = [finals.records[i] for i, _ in _weighed(finals, decision)]
+        needed = sum(refit_cost(full, record) for record in parts) / HOPE
     short = f"the time left was too short to fit on the held-out rows, too: {kept}"
-    if judged.whole and needed > time_left():
+    if needed > time_left():
         return None, short
     try:
-        found = ship(full, winner, finals, decision, (lambda: math.inf) if judged.whole else time_left)
+        found = ship(full, winner, finals, decision, lambda: math.inf, lambda: time_left() > 0)
+    except OutOfTime:
+        return None, short
     except NoTrialCompleted as error:
         return None, f"fitted once more with the held-out rows it failed: {kept} ({error})"
-    if not found.whole:
-        return None, short
     rows = planned.split.holdout
     frame, truth = table.features.iloc[rows], table.target[rows]
     sides = found.package.predict_raw(frame), judged.package.predict_raw(frame)

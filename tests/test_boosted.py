@@ -10,7 +10,7 @@ from backend_data import encoded, fit, params, sizes, without
 
 from autoreg.backends import Fit, FitFailure, FitJob, always, get_backend
 from autoreg.backends.boosted import dart_cap, round_cap
-from autoreg.backends.boosting import Rows, boost, leaves
+from autoreg.backends.boosting import Pace, Rows, boost, leaves
 from autoreg.backends.common import threads
 from autoreg.errors import StudyError
 from autoreg.metrics import loss_rows
@@ -307,6 +307,69 @@ def test_the_loop_gives_what_xgboost_s_own_gives(task, k, patience):
     assert found.losses == {n: told[metric] for n, told in losses.items()}
     assert found.booster.save_raw("json") == reference.save_raw("json")
     assert patience == 0 or found.booster.num_boosted_rounds() < len(found.losses["stop_loss"]) < 60
+
+
+class Restless(Pace):
+    """Another number of threads after every round."""
+
+    def heard(self, seconds):
+        self.threads = 3 - self.threads
+        return self.threads
+
+
+@pytest.mark.parametrize(("task", "k"), KINDS)
+@pytest.mark.parametrize(
+    "more", [{}, {"subsample": 0.6, "colsample_bytree": 0.6}, {"booster": "dart", "rate_drop": 0.2}]
+)
+def test_the_number_of_threads_may_change_between_rounds_and_no_tree_does(monkeypatch, task, k, more):
+    data = encoded("tree", task, k)
+    settings = {"eta": 0.2, "max_depth": 4, "tree_method": "hist", "seed": 3, "eval_metric": "rmse"} | more
+    settings |= (
+        {"objective": "multi:softprob", "num_class": k, "eval_metric": "mlogloss"}
+        if task == "multiclass"
+        else {}
+    )
+
+    def boosted(threads):
+        matrices = {"train_loss": booster_matrix(data.train.X, data.levels, Rows, label=data.train.y)}
+        return boost(settings | {"nthread": threads}, matrices, 40, 0, always)
+
+    one = boosted(1)
+    monkeypatch.setattr("autoreg.backends.boosting.Pace", Restless)
+    other = boosted(2)
+    assert other.losses == one.losses
+    assert other.booster.save_raw("json") == one.booster.save_raw("json")
+
+
+def paced(seconds, rounds=1000, granted=2):
+    """Threads of every round; ``seconds(i, threads)`` is what round ``i`` takes."""
+    pace, used = Pace(granted), []
+    for i in range(rounds):
+        used.append(pace.threads)
+        pace.heard(seconds(i, pace.threads))
+    return np.array(used)
+
+
+def test_rounds_have_the_threads_that_make_them_quick():
+    noise = np.random.default_rng(0).uniform(0.8, 1.2, 1000)
+    idle = paced(lambda i, threads: noise[i] * {1: 1.9, 2: 1.0}[threads])
+    assert (idle == 1).sum() < 15
+    busy = paced(lambda i, threads: noise[i] * {1: 1.0, 2: 60.0}[threads])
+    assert (busy == 2).sum() < 12
+    for_a_while = paced(lambda i, threads: {1: 1.9, 2: 60.0 if 300 <= i < 400 else 1.0}[threads])
+    assert (for_a_while[300:400] == 2).sum() < 6
+    assert (for_a_while[500:] == 2).mean() > 0.9
+    assert set(paced(lambda i, threads: 1.0, granted=1)) == {1}
+
+
+def test_more_threads_are_tried_later_where_the_fit_before_ended_with_one():
+    for before, first in ((None, 3), (2, 3), (1, 32)):
+        pace, used = Pace(2, before), []
+        for _ in range(60):  # the cores are free
+            used.append(pace.threads)
+            pace.heard({1: 1.9, 2: 1.0}[pace.threads])
+        assert used[:first] == [1] * first
+        assert set(used[first : first + 20]) == {2}
 
 
 def test_the_time_is_asked_for_between_rounds():
