@@ -186,23 +186,10 @@ def ship_full(
     (Shipment or None, str)
         None where ``judged`` is shipped as it is; what there is to say of it, and why.
     """
-    table, balanced = planned.table, planned.study.search.class_weight == "balanced"
-    every = np.sort(np.concatenate([planned.split.search, planned.split.holdout]))
-    full = replace(
-        planned,
-        split=replace(planned.split, search=every, holdout=every[:0]),
-        problem=replace(planned.problem, weight=class_weights(table, every, balanced)),
-    )
+    full, table, rows = _on_all_rows(planned), planned.table, planned.split.holdout
     kept = "what was judged is shipped as it is"
-    if judged.whole:
-        needed = judged.seconds * SLACK * len(every) / len(planned.split.search)
-    else:  # what trials let expect is too much rather than too little, and the time has no better use
-        parts = [winner]
-        if finals is not None and decision is not None:
-            parts = [finals.records[i] for i, _ in _weighed(finals, decision)]
-        needed = sum(refit_cost(full, record) for record in parts) / HOPE
     short = f"the time left was too short to fit on the held-out rows, too: {kept}"
-    if needed > time_left():
+    if _second_seconds(full, winner, finals, decision, judged) > time_left():
         return None, short
     try:
         found = ship(full, winner, finals, decision, lambda: math.inf, lambda: time_left() > 0)
@@ -210,20 +197,37 @@ def ship_full(
         return None, short
     except NoTrialCompleted as error:
         return None, f"fitted once more with the held-out rows it failed: {kept} ({error})"
-    rows = planned.split.holdout
     frame, truth = table.features.iloc[rows], table.target[rows]
     sides = found.package.predict_raw(frame), judged.package.predict_raw(frame)
     if clearly_worse(table.task, truth, *sides, None if table.weight is None else table.weight[rows]):
         return None, f"fitted once more with the held-out rows it was clearly worse on these: {kept}"
-    before = (
-        "the fit before"
-        if judged.whole
-        else "the models of the fresh folds, which had fewer rows: time was short"
-    )
+    few = "the models of the fresh folds, which had fewer rows: time was short"
+    before = "the fit before" if judged.whole else few
     return (
         found,
-        f"after the look, the same was fitted on all {len(every):,} rows; the estimate is that of {before}",
+        f"after the look, the same was fitted on all {found.rows:,} rows; the estimate is that of {before}",
     )
+
+
+def _on_all_rows(planned: StudyPlan) -> StudyPlan:
+    """The same study with nothing held out."""
+    balanced = planned.study.search.class_weight == "balanced"
+    every = np.sort(np.concatenate([planned.split.search, planned.split.holdout]))
+    weight = class_weights(planned.table, every, balanced)
+    split = replace(planned.split, search=every, holdout=every[:0])
+    return replace(planned, split=split, problem=replace(planned.problem, weight=weight))
+
+
+def _second_seconds(
+    full: StudyPlan, winner: TrialRecord, finals: Finals | None, decision: Decision | None, judged: Shipment
+) -> float:
+    """Seconds that a second fit, on all rows, can be expected to take; where no first one was timed, the least worth a try."""
+    if judged.whole:
+        return judged.seconds * SLACK * len(full.split.search) / judged.rows
+    parts = [winner]
+    if finals is not None and decision is not None:
+        parts = [finals.records[i] for i, _ in _weighed(finals, decision)]
+    return sum(refit_cost(full, record) for record in parts) / HOPE
 
 
 def clearly_worse(
