@@ -52,14 +52,14 @@ def gather(
         False leaves them out: what each regularizer is worth, and the importance of columns.
     """
     record = _told(outcome, report)
-    if outcome.shipment is None:
+    shipped, looked_at = outcome.shipped, outcome.shipment
+    if shipped is None or looked_at is None:
         details = outcome.winner.result.details
         gone, kept = list(details.get(REMOVED, ())), list(details.get(KEPT, ()))
         known = outcome.planned, outcome.records, outcome.winner, outcome.trial_curves
         shown, plane = side_by_side(*known, seconds)
         return replace(record, removed=gone, kept=kept, shown=shown, plane=plane)
-    package = outcome.shipment.package  # the holdout shows what models do that have not seen it
-    shipped = outcome.full or outcome.shipment
+    package = looked_at.package  # the holdout shows what models do that have not seen it
     gone, kept = _removed(outcome, shipped.package)
     found = _importance(outcome, package, seconds() / 2) if explain else []
     return replace(

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from autoreg.backends import Backend, get_backend, opening_seconds
 from autoreg.custom_metrics import tried
-from autoreg.data import load_table, make_split, refold, sampled
+from autoreg.data import load_table, make_split, refold
 from autoreg.evaluation import Problem, class_weights
 from autoreg.metrics import Metric, get_metric
 from autoreg.space import Space, resolve
@@ -155,13 +155,7 @@ def plan(study: Study | str | Path, data: pd.DataFrame | None = None, prior: Pri
     backends = {name: get_backend(name) for name in study.search.backends}
     table = load_table(study.data, study.name, study.folder, data)
     metric = tried(get_metric(study.search.metric, table.task), table.target, table.n_classes, table.weight)
-    most, enough = most_rows(study, table), None
-    if (
-        "folds" not in study.split.model_fields_set
-        and table.image is None
-        and study.split.estimate != "nested"
-    ):
-        enough = max(MANY_ROWS, MANY_CELLS // int(table.features.shape[1]))
+    most, enough = most_rows(study, table), enough_rows(study, table)
     split = make_split(table, study.split, study.search.seed, prior.rule or None, most, enough)
     rows = split.folds[0].train if study.split.reproduce else split.search
     weight = class_weights(table, rows, study.search.class_weight == "balanced")
@@ -188,10 +182,7 @@ def redivided(planned: StudyPlan, search: Rows, holdout: Rows, seed: int) -> Stu
         A fold would train on one class, or all rows of a part weigh 0.
     """
     study, table = planned.study, planned.table
-    known = planned.split.sample
-    sample = sampled(table, search, None if known is None else len(known), seed)
-    parts = replace(planned.split, search=search, holdout=holdout, sample=sample)
-    split = refold(table, parts, study.split, seed, single=len(planned.split.folds) == 1)
+    split = refold(table, replace(planned.split, search=search, holdout=holdout), study.split, seed)
     weight = class_weights(table, search, study.search.class_weight == "balanced")
     problem = Problem(table, split, planned.metric, weight)
     return replace(
@@ -217,17 +208,23 @@ def _resolved(study: Study, backends: Mapping[str, Backend], problem: Problem) -
 
 
 def most_rows(study: Study, table: Table) -> int | None:
-    """Rows that trials see at most; None for all."""
+    """Rows that trials see at most; None for all, as for a nested estimate, which would be one of models of few rows."""
     asked = study.search.rows
-    if (
-        asked == "all" or study.split.estimate == "nested"
-    ):  # a nested estimate would be one of models of few rows
+    if asked == "all" or study.split.estimate == "nested":
         return None
     if isinstance(asked, int):
         return asked
     most = max(MANY_ROWS, MOST_CELLS // int(table.features.shape[1]))
     # What is shipped gives a stop part and the held-out rows for it: not for a few rows more.
     return None if table.image is not None or len(table.target) < WORTHWHILE * most else most
+
+
+def enough_rows(study: Study, table: Table) -> int | None:
+    """Rows beyond which a trial has one fold; None where it has all folds whatever the rows."""
+    named = "folds" in study.split.model_fields_set
+    if named or table.image is not None or study.split.estimate == "nested":
+        return None
+    return max(MANY_ROWS, MANY_CELLS // int(table.features.shape[1]))
 
 
 def _block(study: Study, table: Table, split: Split) -> int:

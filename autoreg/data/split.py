@@ -80,8 +80,8 @@ def make_split(
     return Split(search, holdout, tuple(folds), made, sample)
 
 
-def refold(table: Table, split: Split, spec: SplitSpec, seed: int, single: bool = False) -> Split:
-    """The same rows that trials see in folds of another seed, or one of these; with a time column their cutoffs are shifted.
+def refold(table: Table, split: Split, spec: SplitSpec, seed: int) -> Split:
+    """The same rows that trials see in folds of another seed; with a time column their cutoffs are shifted.
 
     Raises
     ------
@@ -89,7 +89,6 @@ def refold(table: Table, split: Split, spec: SplitSpec, seed: int, single: bool 
         A fold would train on one class, or all rows of a part weigh 0.
     """
     folds = _folds_of(table, split.tried, spec, seed)
-    folds = folds[-1:] if single else folds
     _check_weights(table.weight, folds, split.holdout)
     return replace(split, folds=tuple(folds))
 
@@ -104,7 +103,7 @@ def sampled(table: Table, search: Rows, most: int | None, seed: int) -> Rows | N
     rng = np.random.default_rng([seed, 0x5A3])
     share = most / len(search)
     if table.group is not None:
-        if share * len(np.unique(table.group[search].astype(str))) < FEWEST_GROUPS * FOLDS:
+        if share * _groups(table.group, search) < FEWEST_GROUPS * FOLDS:
             return None
         shares = np.array([share, 1 - share])
         part = _assign(table.group[search], _strata(table, 2)[search], shares, rng)
@@ -125,7 +124,12 @@ def stop_part(table: Table, spec: SplitSpec, rows: Rows, most: int, seed: int) -
 
 def _tells(table: Table, fold: Fold) -> bool:
     """Whether one fold tells enough: its score part is not of a few groups."""
-    return table.group is None or len(np.unique(table.group[fold.score].astype(str))) >= FEWEST_GROUPS
+    return table.group is None or _groups(table.group, fold.score) >= FEWEST_GROUPS
+
+
+def _groups(group: Array, rows: Rows) -> int:
+    """Groups that these rows are of."""
+    return len(np.unique(group[rows].astype(str)))
 
 
 def _every(order: Rows, share: float, start: float) -> Rows:
@@ -248,7 +252,7 @@ def _check_size(table: Table, search: Rows, folds: int) -> None:
             "give more rows or lower split.folds"
         )
     if table.group is not None:
-        here = len(np.unique(table.group[search].astype(str)))
+        here = _groups(table.group, search)
         if here < folds:
             total = len(np.unique(table.group.astype(str)))
             raise DataError(
