@@ -184,7 +184,7 @@ class Tuning:
         corrected = correct(plan, records, self.ledger.predictions)
         return Outcome(
             plan, records, winner, finals, decision, shipment, judged, corrected, [*events, *told], curves,
-            search.spaces, search.drops, search.extensions, full=full,
+            search.spaces, search.drops, search.sat_out, search.extensions, full=full,
         )  # fmt: skip
 
     def _left_to_fit(self) -> float:
@@ -308,6 +308,7 @@ class Reproduction:
             curves=curves[winner.number],
             spaces=search.spaces,
             drops=search.drops,
+            sat_out=search.sat_out,
             trial_curves=curves,
         )
 

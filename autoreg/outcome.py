@@ -43,8 +43,8 @@ class Outcome:
         What was left out after the search, and why.
     curves : mapping of str to ndarray
         Of the winner.
-    spaces, drops, extensions : mapping, mapping, sequence
-        The search's final spaces, the backends that left it and at which trial, and the ranges that grew.
+    spaces, drops, sat_out, extensions : mapping, mapping, mapping, sequence
+        The search's final spaces, the backends that left it or sat out in the end and at which trial, and the ranges that grew.
     trial_curves : mapping of int to mapping
         Of every complete trial of a published experiment.
     full : Shipment or None
@@ -63,6 +63,7 @@ class Outcome:
     curves: Mapping[str, Floats] = field(default_factory=dict)
     spaces: Mapping[str, Space] = field(default_factory=dict)
     drops: Mapping[str, int] = field(default_factory=dict)
+    sat_out: Mapping[str, int] = field(default_factory=dict)
     extensions: Sequence[Extension] = ()
     trial_curves: Mapping[int, Mapping[str, Floats]] = field(default_factory=dict)
     full: Shipment | None = None
@@ -76,6 +77,10 @@ class Outcome:
     def history(self) -> list[str]:
         """What happened on the way, in words."""
         left = [f"{name} left the search before trial {number}" for name, number in self.drops.items()]
+        left += [
+            f"{name} sat out from trial {number} on: its turns did not fit the time left"
+            for name, number in self.sat_out.items()
+        ]
         grown = [
             f"{e.backend}: {e.name} was searched from {e.low:.4g} to {e.high:.4g} from trial {e.number} on"
             for e in self.extensions

@@ -1,7 +1,8 @@
-"""Between blocks: who leaves the race, and which ranges become wider. Decided once, recorded, and obeyed on replay.
+"""Between turns: who leaves the race, how many trials a turn has, and which ranges become wider. Decided once, recorded, and
+obeyed on replay.
 
-Every decision is taken when a backend's block is due, from the seed, the number and the trials told by then, except
-that a block which does not fit the time left is a matter of the clock.
+Every decision is taken when a backend's turn is due, from the seed, the number and the trials told by then, except
+that how much of a turn the time left is for is a matter of the clock.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from autoreg.ledger import History, Ledger
 from autoreg.racing import Judge, Ranking, crowds, verdict
 from autoreg.space import LISTED, Asked, Proposer, Space, derive_seed
 from autoreg.spec import SearchSpec
-from autoreg.trial import Dimension, Extension, OutOfTime, TrialRecord, Watch
+from autoreg.trial import Dimension, Extension, OutOfTime, TrialRecord, Turn, Watch
 
 STAKE, LIKELY, CLOSE = 1 / 3, 0.75, 1.05
-"""Shares of the time left that the first block of a backend may be expected to take: it is tried, not bet on. ``LIKELY`` where the linear
-models' smallest loss is at most ``CLOSE`` times the smallest of all: there networks had .92 to 1.03 times the loss of boosted trees
-(5 tables of `benchmarks/portfolio.py`), elsewhere .93 to 1.09, mean 1.04 (4 tables)."""
+"""Share of the time left that a turn may be expected to take of a backend that does not lead: it is tried, not bet on. ``LIKELY`` for the
+first turn of networks where the linear models' smallest loss is at most ``CLOSE`` times the smallest of all: there networks had .92
+to 1.03 times the loss of boosted trees (5 tables of `benchmarks/portfolio.py`), elsewhere .93 to 1.09, mean 1.04 (4 tables)."""
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Arm:
     backend : Backend
     proposer : Proposer
     opening : float
-        Seconds that its first block can be expected to take; 0 where nothing is known.
+        Seconds that a first whole turn can be expected to take; 0 where nothing is known.
     asked : dict of int to Asked
         Configurations by trial number, in the order asked.
     best : TrialRecord or None
@@ -57,6 +58,11 @@ class Arm:
     spent: list[float] = field(default_factory=list)
     lowest: float = math.inf
     told: dict[int, TrialRecord] = field(default_factory=dict)
+
+    @property
+    def known(self) -> list[float]:
+        """What is known of its trials' seconds: ``spent``, or what those of the ledger took."""
+        return self.spent or [record.result.seconds for record in self.told.values()]
 
     @property
     def left(self) -> int | None:
@@ -98,6 +104,8 @@ class Referee:
         Backends that left the race, with the first trial number that no longer is theirs.
     extensions : list of Extension
         Ranges that became wider, in order.
+    turns : list of Turn
+        Turns that the clock made shorter or took away, in order.
     """
 
     def __init__(
@@ -114,7 +122,7 @@ class Referee:
         self.spec, self.block, self.arms, self.judge = spec, block, arms, judge
         self.ledger, self.history, self.time_left, self.watch = ledger, history, time_left, watch
         self.known = max(history.records, default=-1)
-        self.drops = dict(history.drops)
+        self.drops, self.turns = dict(history.drops), list(history.turns)
         self.extensions: list[Extension] = []
         self.first = self.spaces
         self.cautioned: set[tuple[str, str]] = set()
@@ -145,11 +153,9 @@ class Referee:
             raise OutOfTime
         return False
 
-    def drops_now(self, name: str, number: int, size: int) -> bool:
-        """Whether a backend leaves now: for lack of time while others still fit, or because it is worse."""
-        why = (
-            None if name in self.drops else self._too_slow(name, number, size) or self._outraced(name, number)
-        )
+    def drops_now(self, name: str, number: int) -> bool:
+        """Whether a backend leaves now, because it is worse."""
+        why = None if name in self.drops else self._outraced(name, number)
         if why is None:
             return False
         self.drops[name] = number
@@ -164,41 +170,6 @@ class Referee:
             for name, arm in self.arms.items()
             if number < self.drops.get(name, number + 1) and arm.left != 0
         ]
-
-    def _too_slow(self, name: str, number: int, size: int) -> str | None:
-        """Why the next block does not fit the time left, where another backend's still does."""
-        least, left = self._least(name, size), self.time_left()
-        others = [other for other in self._racing(number) if other != name]
-        allowed = self._stake() * left if self._untried(name) else left
-        # When nothing fits: go on until the time is up, and let a longer run go on from there.
-        if least <= allowed or not any(self._least(other, self.block) <= left for other in others):
-            return None
-        many = f"{size} trials" if self.arms[name].backend.batched else "trial"
-        which = f"first {many}" if self._untried(name) else f"next {many}"
-        return f"its {which} would take about {least:.0f} s and {left:.0f} s are left"
-
-    def _stake(self) -> float:
-        """Share of the time left that a backend is tried for; more where smooth models do as well as others."""
-        linear = [arm.lowest for arm in self.arms.values() if arm.backend.rank == 0]
-        least = min(arm.lowest for arm in self.arms.values())
-        return LIKELY if not linear or min(linear) <= CLOSE * least else STAKE
-
-    def _untried(self, name: str) -> bool:
-        """Whether all that is known of a backend's cost is what other tables let expect."""
-        arm = self.arms[name]
-        return arm.opening > 0 and not arm.spent and not arm.told
-
-    def _least(self, name: str, size: int) -> float:
-        """Seconds before which a backend's next block gives nothing: of its first trial, or of all that are fitted together.
-
-        One that has not had its turn is expected to cost what other tables say, or what the dearest of the simpler ones does.
-        """
-        arm = self.arms[name]
-        if self._untried(name):
-            return arm.opening
-        known = [arm] if arm.spent else [a for a in self.arms.values() if a.backend.rank < arm.backend.rank]
-        costs = [float(np.mean(a.spent[-self.block :])) for a in known if a.spent]
-        return (size if arm.backend.batched else 1) * max(costs, default=0.0)
 
     def _outraced(self, name: str, number: int) -> str | None:
         """Why the race is lost, where another backend has use for any number of trials.
@@ -217,6 +188,96 @@ class Referee:
             return self.judge.worse(mine, theirs, derive_seed(self.spec.seed, "race", number))
 
         return verdict(name, {b: list(self.arms[b].told.values()) for b in racing}, worse)
+
+    # -- how many trials a turn has ----------------------------------------------------------------------------
+
+    def turn(self, name: str, number: int, size: int) -> int:
+        """Trials that a backend's turn has: ``size``, fewer where these would take too long, or none where it sits out.
+
+        Parameters
+        ----------
+        name : str
+        number : int
+            First trial of the turn.
+        size : int
+            Trials that it has where time is no matter.
+        """
+        mine = [turn for turn in self.turns if turn.backend == name and turn.number <= number]
+        if mine and mine[-1].number == number:
+            return min(size, mine[-1].trials)
+        usual = 0 if mine and mine[-1].trials == 0 else size  # until something else is noted
+        if not self.decides(number):
+            return usual
+        trials = self._affordable(name, number, size)
+        if trials != usual:
+            self.turns.append(Turn(number, name, trials))
+            self.ledger.cut(self.turns)
+            self._say_turn(name, size, trials)
+        return trials
+
+    def sits_out(self, number: int) -> dict[str, int]:
+        """Backends that sat out when the search ended before trial ``number``, and since which; a last turn is not worth a word."""
+        last = {turn.backend: turn for turn in self.turns if turn.number <= number}
+        out = {
+            name: turn.number for name, turn in last.items() if turn.trials == 0 and name not in self.drops
+        }
+        return {name: since for name, since in out.items() if since < number - self.block}
+
+    def _affordable(self, name: str, number: int, size: int) -> int:
+        """Trials of a turn of ``size`` that the time left is for, where it is enough for another backend's, too."""
+        left = self.time_left()
+        rivals = [
+            self.arms[other].lowest
+            for other in self._racing(number)
+            if other != name and self._least(other, self.block) <= left
+        ]
+        # When nothing fits: go on until the time is up, and let a longer run go on from there.
+        if not rivals:
+            return size
+        share, each = self._share(name, min(rivals)), self._each(name)
+        if self._least(name, size) > share * left:
+            return 0
+        whole = self.arms[name].backend.batched or share == 1 or size * each <= share * left
+        return size if whole else int(share * left / each)
+
+    def _share(self, name: str, rival: float) -> float:
+        """Share of the time left that a backend's turn is for: all where its smallest loss is not above that of its rivals, or where
+        nothing lets expect what a turn costs."""
+        arm = self.arms[name]
+        if arm.known:
+            return 1.0 if arm.lowest <= rival else STAKE
+        if not arm.opening:
+            return 1.0
+        linear = [other.lowest for other in self.arms.values() if other.backend.rank == 0]
+        smooth = not linear or min(linear) <= CLOSE * min(other.lowest for other in self.arms.values())
+        return LIKELY if arm.backend.batched and smooth else STAKE
+
+    def _least(self, name: str, size: int) -> float:
+        """Seconds before which a turn gives nothing: those of its first trial, or of all that are fitted together."""
+        return (size if self.arms[name].backend.batched else 1) * self._each(name)
+
+    def _each(self, name: str) -> float:
+        """Seconds that one of a backend's next trials keeps the search busy, as its last ones did.
+
+        One that has not had its turn is expected to cost what other tables say, or what the dearest of the simpler ones does.
+        """
+        arm = self.arms[name]
+        if not arm.known and arm.opening:
+            return arm.opening / self.block
+        known = [arm] if arm.known else [a for a in self.arms.values() if a.backend.rank < arm.backend.rank]
+        return max((float(np.mean(a.known[-self.block :])) for a in known if a.known), default=0.0)
+
+    def _say_turn(self, name: str, size: int, trials: int) -> None:
+        """A turn that is only shorter needs no word."""
+        if trials == 0:
+            many = f"{size} trials" if self.arms[name].backend.batched else "trial"
+            which = "next" if self.arms[name].known else "first"
+            seconds, left = self._least(name, size), self.time_left()
+            self.watch.say(
+                f"{name}: its {which} {many} would take about {seconds:.0f} s and {left:.0f} s are left, so it sits out"
+            )
+        elif trials == size:
+            self.watch.say(f"{name}: the time left is enough for it again")
 
     # -- which ranges become wider -----------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """The one loop: ask -> submit -> record -> tell, and the same loop again when a study is resumed.
 
-The search is one global sequence of trials. In each round every backend still in the race gets one block, in the
+The search is one global sequence of trials. In each round every backend still in the race gets one turn, in the
 order of the study file; trial g is asked when exactly the trials up to g - lookahead are told, in order. A trial the
 ledger holds is looked up instead of computed. So whatever runs it, and however often it is killed, the trials are
 the same.
@@ -118,6 +118,11 @@ class Search:
         return dict(self.referee.drops)
 
     @property
+    def sat_out(self) -> dict[str, int]:
+        """Backends that sat out in the end, for their turn did not fit the time left; and since which trial."""
+        return self.referee.sits_out(len(self.records))
+
+    @property
     def extensions(self) -> list[Extension]:
         """Ranges that became wider, in order."""
         return list(self.referee.extensions)
@@ -143,8 +148,11 @@ class Search:
                     self._settle(number - self.spec.lookahead)
                     if arm.backend.batched and not arm.spent:
                         self._catch_up()
-                    if self.referee.drops_now(name, number, size):
+                    if self.referee.drops_now(name, number):
                         continue
+                size = self.referee.turn(name, number, size)
+                if size == 0:
+                    continue
                 self.referee.widen(name, number)
                 yield name, list(range(number, number + size))
                 number += size

@@ -319,6 +319,24 @@ class Extension:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """A turn that the clock made shorter, or took away.
+
+    Attributes
+    ----------
+    number : int
+        First trial that would be, or is, of this turn.
+    backend : str
+    trials : int
+        Trials that it has. 0: the backend sits out from here on, until another turn of its is noted.
+    """
+
+    number: int
+    backend: str
+    trials: int
+
+
+@dataclass(frozen=True)
 class Sizes:
     """What a backend may know of the data before it is asked for a space.
 

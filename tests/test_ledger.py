@@ -23,7 +23,7 @@ from autoreg.ledger.runs import (
 )
 from autoreg.metrics import METRICS
 from autoreg.tracking import canonical
-from autoreg.trial import CANONICAL, Extension, State, TrialRecord, TrialResult
+from autoreg.trial import CANONICAL, Extension, State, TrialRecord, TrialResult, Turn
 
 RESULT = TrialResult(
     State.COMPLETE,
@@ -98,7 +98,7 @@ def test_a_store_has_one_name_from_whatever_folder(tmp_path, monkeypatch):
     assert canonical("http://127.0.0.1:5000") == "http://127.0.0.1:5000"
 
 
-def test_drops_and_extensions_are_read_back_from_the_store(store):
+def test_drops_extensions_and_cut_turns_are_read_back_from_the_store(store):
     header = StudyHeader("s", "d", METRICS["log_loss"], np.arange(2), (2, 2))
     first = MlflowLedger()
     assert first.begin(header).extensions == []
@@ -106,11 +106,13 @@ def test_drops_and_extensions_are_read_back_from_the_store(store):
     many = [
         Extension(10_000 + i, "sklearn", "min_child_weight", 0.1 / 3 * 1e-5, 2e3 / 3 + i) for i in range(48)
     ]
+    turns = [Turn(10_000 + 8 * i, "sklearn", i % 8) for i in range(100)]
     first.drop({"xgboost": 64})
     first.extend(many)
+    first.cut(turns)
     first.flush()
     again = MlflowLedger().begin(header)
-    assert (again.drops, again.extensions) == ({"xgboost": 64}, many)
+    assert (again.drops, again.extensions, again.turns) == ({"xgboost": 64}, many, turns)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from autoreg.ledger.reconcile import reconcile
 from autoreg.ledger.runs import saved_arrays
 from autoreg.ledger.spool import Spool
 from autoreg.tracking import canonical
-from autoreg.trial import Extension
+from autoreg.trial import Extension, Turn
 
 
 @pytest.fixture
@@ -38,6 +38,7 @@ def test_what_waits_is_delivered_as_if_it_had_never_waited(study):
         spool.keep_trial(record(n), saved_arrays(record(n), HEADER))
     spool.keep_drops({"keras": 16})
     spool.keep_extensions(many)
+    spool.keep_turns([Turn(24, "xgboost", 2)])
     said = reconcile("s")
     assert sum(line.startswith("wrote trial") for line in said.done) == 2  # the first was there
     assert not spool.path.exists()
@@ -54,6 +55,7 @@ def test_what_waits_is_delivered_as_if_it_had_never_waited(study):
         }
     history = MlflowLedger().begin(HEADER)
     assert (sorted(history.records), history.drops, history.extensions) == ([0, 1, 2], {"keras": 16}, many)
+    assert history.turns == [Turn(24, "xgboost", 2)]
     rows = study.predictions(history.records[2])[HEADER.kept]
     assert np.array_equal(rows, record(2).result.predictions[HEADER.kept])
 

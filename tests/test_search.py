@@ -13,7 +13,7 @@ from autoreg.racing import Judge
 from autoreg.search import Arm, Search
 from autoreg.space import Proposer
 from autoreg.spec import parse_study
-from autoreg.trial import OutOfTime, State, TrialRecord, TrialResult
+from autoreg.trial import OutOfTime, State, TrialRecord, TrialResult, Turn
 
 
 class Silent:
@@ -146,15 +146,30 @@ class Slow(SerialExecutor):
         return type(done)(done.work, done.results, done.started, done.started + stretch)
 
 
-def test_a_backend_whose_next_block_cannot_fit_is_dropped_and_stays_dropped_on_replay(planned):
+def test_a_backend_whose_next_turn_cannot_fit_sits_out_also_on_replay(planned):
     ledger, watch = MemoryLedger(), Silent()
     slow = Slow(planned.problem, planned.backends, lambda: True)
-    records = search(planned, time_left=lambda: 50.0, executor=slow, ledger=ledger, watch=watch).run()
-    assert ledger.history.drops == {"xgboost": 6}
-    assert any("xgboost" in words for words in watch.said)
+    running = search(planned, time_left=lambda: 50.0, executor=slow, ledger=ledger, watch=watch)
+    records = running.run()
+    assert ledger.history.turns == [Turn(6, "xgboost", 0)]
+    assert (running.drops, running.sat_out) == ({}, {"xgboost": 6})
+    assert watch.said == ["xgboost: its next trial would take about 50 s and 50 s are left, so it sits out"]
     assert [r.backend for r in records].count("sklearn") == 10
-    history = History(dict(ledger.history.records), ledger.history.drops)
-    assert told(search(planned, history=history).run()) == told(records)
+    assert told(search(planned, history=ledger.begin(None)).run()) == told(records)
+
+
+def test_a_backend_that_sat_out_is_back_where_a_longer_run_has_time_for_it(planned):
+    ledger, watch = MemoryLedger(), Silent()
+    slow = Slow(planned.problem, planned.backends, lambda: True)
+    short = search(planned, time_left=lambda: 50.0, executor=slow, ledger=ledger, trials=9).run()
+    more = search(planned, history=ledger.begin(None), ledger=ledger, watch=watch, trials=20)
+    longer = more.run()
+    assert told(longer)[:9] == told(short)
+    assert [r.backend for r in longer[8:12]] == ["sklearn"] * 2 + ["xgboost"] * 2
+    assert ledger.history.turns == [Turn(6, "xgboost", 0), Turn(10, "xgboost", 2)]
+    assert watch.said == ["xgboost: the time left is enough for it again"]
+    assert more.sat_out == {}
+    assert told(search(planned, history=ledger.begin(None), trials=20).run()) == told(longer)
 
 
 @pytest.mark.parametrize("kept", [3, 5, 12])
@@ -173,6 +188,7 @@ def test_no_backend_is_dropped_for_one_with_nothing_left_to_try(planned):
     running.arms["sklearn"].proposer._list = [planned.defaults["sklearn"]]
     records = running.run()
     assert not running.drops
+    assert not running.referee.turns
     assert [r.backend for r in records].count("xgboost") == 11
 
 
@@ -496,10 +512,10 @@ def test_a_family_that_had_no_turn_is_expected_to_cost_what_the_dearest_simpler_
     slow = Slow(more.problem, more.backends, lambda: True)
     dear, cheap = search(more, time_left=lambda: 50.0, executor=slow), search(more)
     records = dear.run()
-    assert dear.drops["third"] == 4
+    assert dear.sat_out == {"third": 4, "xgboost": 6}
     assert {r.backend for r in records} == {"sklearn", "xgboost"}
     assert "third" in {r.backend for r in cheap.run()}
-    assert cheap.drops == {}
+    assert cheap.sat_out == {}
 
 
 class Scored(SerialExecutor):
@@ -529,7 +545,7 @@ def test_a_family_is_tried_for_a_share_of_the_time_left(planned, opening, linear
     running = search(more, time_left=lambda: 50.0, executor=executor, race=False)
     running.arms["third"].opening = opening
     assert ("third" in {r.backend for r in running.run()}) is tried
-    assert running.drops == ({} if tried else {"third": 4})
+    assert running.sat_out == ({} if tried else {"third": 4})
 
 
 def test_a_family_that_was_tried_is_judged_by_its_own_trials(planned):
@@ -539,4 +555,62 @@ def test_a_family_that_was_tried_is_judged_by_its_own_trials(planned):
     running = search(planned, history=history, time_left=lambda: 50.0)
     running.arms["xgboost"].opening = 49.0
     assert told(running.run()) == whole
-    assert running.drops == {}
+    assert running.referee.turns == []
+
+
+class Dear(Scored):
+    """Boosted trials take so long that a turn of four takes 20 seconds."""
+
+    def wait(self):
+        done = super().wait()
+        if done.work.backend == "sklearn":
+            return done
+        results = [replace(result, seconds=5.0) for result in done.results]
+        return replace(done, results=results, ended=done.started + 5.0)
+
+
+def dear(contest, best, **options):
+    executor = Dear(contest.problem, contest.backends, lambda: True)
+    executor.losses = {best: 0.2}
+    return search(contest, executor=executor, race=False, trials=24, **options)
+
+
+def test_a_turn_of_a_backend_that_does_not_lead_is_for_a_third_of_the_time_left(contest):
+    ledger = MemoryLedger()
+    records = dear(contest, "sklearn", time_left=lambda: 31.0, ledger=ledger).run()
+    backends = [r.backend for r in records]
+    turn = ["sklearn"] * 4 + ["xgboost"] * 2
+    assert backends == ["sklearn"] * 4 + ["xgboost"] * 4 + turn * 2 + ["sklearn"] * 4
+    assert ledger.history.turns == [Turn(12, "xgboost", 2), Turn(18, "xgboost", 2)]
+    assert told(dear(contest, "sklearn", history=ledger.begin(None)).run()) == told(records)
+
+
+def test_a_shorter_turn_stays_so_when_its_trials_were_lost_with_the_driver(contest):
+    ledger = MemoryLedger()
+    records = dear(contest, "sklearn", time_left=lambda: 31.0, ledger=ledger).run()
+    history = ledger.begin(None)
+    history.records = {n: r for n, r in history.records.items() if n < 12}
+    history.turns = history.turns[:1]
+    again = dear(contest, "sklearn", history=history, time_left=lambda: 31.0)
+    assert told(again.run()) == told(records)
+
+
+def test_a_backend_that_leads_has_whole_turns_and_all_the_time(contest):
+    running = dear(contest, "xgboost", time_left=lambda: 6.0)
+    assert [r.backend for r in running.run()].count("xgboost") == 12
+    assert running.referee.turns == []
+
+
+@pytest.mark.parametrize(("opening", "trials"), [(0.0, 4), (40.0, 4), (41.0, 3), (160.0, 1), (161.0, 0)])
+def test_the_first_turn_goes_by_what_other_tables_let_expect(contest, opening, trials):
+    running = dear(contest, "sklearn", time_left=lambda: 120.0)
+    running.arms["xgboost"].opening = opening
+    assert [r.backend for r in running.run()[4:8]].count("xgboost") == trials
+
+
+def test_where_the_best_backend_does_not_fit_the_others_go_on(contest):
+    """Boosting leads and takes 5 of the 4 seconds left; the linear models have what there is."""
+    running = dear(contest, "xgboost", time_left=lambda: 4.0)
+    records = running.run()
+    assert len(records) == 24
+    assert running.sat_out == {"xgboost": 12}

@@ -13,7 +13,7 @@ from autoreg.ledger.items import merged
 from autoreg.ledger.runs import load_predictions, pack, saved_arrays
 from autoreg.ledger.spool import Spool, state_folder
 from autoreg.metrics import METRICS
-from autoreg.trial import Extension, State, TrialRecord, TrialResult
+from autoreg.trial import Extension, State, TrialRecord, TrialResult, Turn
 
 STORE = "postgresql://ada:s3cret@db/mlflow"
 HEADER = StudyHeader("s", "d", METRICS["log_loss"], np.array([1, 4]), (6, 2))
@@ -125,6 +125,7 @@ def test_what_the_store_holds_counts_and_what_it_lacks_is_delivered(spool):
         spool.keep_trial(record(n), saved_arrays(record(n), HEADER))
     spool.keep_drops({"keras": 16})
     spool.keep_extensions(many)
+    spool.keep_turns([Turn(8, "keras", 0)])
     mine = record(1, run_id="in the store")
     history = History({1: mine}, {"xgboost": 8}, extensions=many[:1])
     items = merged(history, spool.read())
@@ -132,7 +133,9 @@ def test_what_the_store_holds_counts_and_what_it_lacks_is_delivered(spool):
     assert sorted(history.records) == [1, 2]
     assert history.drops == {"keras": 16, "xgboost": 8}
     assert history.extensions == many
-    assert [(i.kind, i.number) for i in items] == [("extensions", -1), ("drops", -1), ("trial", 2)]
+    assert history.turns == [Turn(8, "keras", 0)]
+    decisions = [("turns", -1), ("extensions", -1), ("drops", -1)]
+    assert [(i.kind, i.number) for i in items] == [*decisions, ("trial", 2)]
     assert merged(history, spool.read()) == []
 
 

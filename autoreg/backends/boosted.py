@@ -60,6 +60,10 @@ SHORTEST = 0.03
 """Step that a search begins with at the least: one of .01 takes three times as long, and where short ones are better the search goes on
 to them by itself."""
 
+PER_FIT, PER_ROW, USUAL = 0.02, 2e-7, 500
+"""Seconds that a first fit is expected to take for each tree of a round, and more of them for rows to the power of 1.5 (many rows bear
+more rounds) times the root of columns, where the cap on rounds leaves room for ``USUAL``."""
+
 
 def round_cap(sizes: Sizes) -> int:
     """Boosting rounds that one fit may take on data of these sizes, between 30 and 2,000."""
@@ -88,6 +92,13 @@ class BoostedBackend:
     batched = False
     shared: tuple[str, ...] = ()
     rank = 1
+
+    def opening(self, space: Mapping[str, Dimension], sizes: Sizes, fits: int) -> float:
+        """See ``opening_seconds``; from twelve tables of 164 to 27,000 train rows on two cores (`benchmarks/opening.py`)."""
+        rounds = space["rounds"]
+        share = min(1.0, rounds / USUAL) if isinstance(rounds, int | float) else 1.0
+        each = PER_FIT + PER_ROW * sizes.rows**1.5 * sizes.columns**0.5
+        return fits * share * sizes.outputs * each
 
     def space(self, sizes: Sizes) -> dict[str, Dimension]:
         """Every name; steps are never so small that the cap on rounds ends training too soon."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.metrics import Metric
-from autoreg.trial import Extension, Floats, TrialRecord
+from autoreg.trial import Extension, Floats, TrialRecord, Turn
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ class History:
     attempts : dict of int to int
         Trials without a result that were under way when a driver died: how many drivers died so. Empty after a stop
         that the driver lived to see.
+    turns : list of Turn
+        Turns that the clock made shorter or took away, in order.
     """
 
     records: dict[int, TrialRecord] = field(default_factory=dict)
@@ -83,6 +85,7 @@ class History:
     looks: int = 0
     extensions: list[Extension] = field(default_factory=list)
     attempts: dict[int, int] = field(default_factory=dict)
+    turns: list[Turn] = field(default_factory=list)
 
 
 class Ledger(Protocol):
@@ -115,6 +118,9 @@ class Ledger(Protocol):
 
     def extend(self, extensions: Sequence[Extension]) -> None:
         """Keep which ranges became wider, and when."""
+
+    def cut(self, turns: Sequence[Turn]) -> None:
+        """Keep which turns the clock made shorter or took away."""
 
     def flush(self) -> None:
         """Return when everything is written."""
@@ -149,8 +155,9 @@ class MemoryLedger:
         """See ``Ledger``."""
         known = self.history
         return History(
-            dict(known.records), dict(known.drops), known.result, extensions=list(known.extensions)
-        )
+            dict(known.records), dict(known.drops), known.result,
+            extensions=list(known.extensions), turns=list(known.turns),
+        )  # fmt: skip
 
     def resume(self) -> None:
         """See ``Ledger``."""
@@ -177,6 +184,10 @@ class MemoryLedger:
     def extend(self, extensions: Sequence[Extension]) -> None:
         """See ``Ledger``."""
         self.history.extensions = list(extensions)
+
+    def cut(self, turns: Sequence[Turn]) -> None:
+        """See ``Ledger``."""
+        self.history.turns = list(turns)
 
     def flush(self) -> None:
         """See ``Ledger``."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from typing import Any, Literal
 
 from autoreg.ledger.contract import History
 from autoreg.ledger.spool import Contents
 from autoreg.secrets import redact
-from autoreg.trial import Extension
+from autoreg.trial import Extension, Turn
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Item:
 
     Attributes
     ----------
-    kind : {"trial", "drops", "extensions", "status"}
+    kind : {"trial", "drops", "extensions", "turns", "status"}
     number : int
         Of a trial.
     value : Any
@@ -30,7 +30,7 @@ class Item:
         Run that was created for it and is not ended.
     """
 
-    kind: Literal["trial", "drops", "extensions", "status"]
+    kind: Literal["trial", "drops", "extensions", "turns", "status"]
     number: int = -1
     value: Any = None
     kept: bool = False
@@ -47,13 +47,33 @@ def merged(history: History, kept: Contents) -> list[Item]:
     if len(kept.extensions) > len(history.extensions):
         items.insert(0, Item("extensions", value=kept.extensions, kept=True))
         history.extensions = list(kept.extensions)
+    if len(kept.turns) > len(history.turns):
+        items.insert(0, Item("turns", value=kept.turns, kept=True))
+        history.turns = list(kept.turns)
     history.drops = drops
     return items
 
 
-def extension_rows(extensions: Sequence[Extension]) -> str:
-    """Extensions as a tag's text: rows, not tables, for a tag holds 5,000 characters and there may be dozens."""
-    return json.dumps([astuple(e) for e in extensions], separators=(",", ":"))
+def decision_tag(item: Item) -> tuple[str, str]:
+    """Name and text of the tag that holds what was decided between turns.
+
+    Rows, not tables, for a tag holds 5,000 characters and there may be dozens of them.
+    """
+    value = item.value if item.kind == "drops" else [astuple(row) for row in item.value]
+    return f"autoreg.{item.kind}", json.dumps(value, separators=(",", ":"))
+
+
+def decided(tags: Mapping[str, str]) -> History:
+    """What such tags of a study's run tell; no trials."""
+    drops, extensions, turns = (
+        json.loads(tags.get(f"autoreg.{kind}", empty))
+        for kind, empty in (("drops", "{}"), ("extensions", "[]"), ("turns", "[]"))
+    )
+    return History(
+        drops={str(name): int(number) for name, number in drops.items()},
+        extensions=[Extension(*row) for row in extensions],
+        turns=[Turn(*row) for row in turns],
+    )
 
 
 def first_line(error: BaseException | None) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from autoreg.errors import StudyError
@@ -17,18 +16,21 @@ from autoreg.ledger.client import (
     search_runs,
     source_tags,
 )
-from autoreg.ledger.contract import History
-from autoreg.ledger.items import extension_rows, merged
+from autoreg.ledger.items import decided, decision_tag, merged
 from autoreg.ledger.lock import study_lock
 from autoreg.ledger.spool import Spool
 from autoreg.ledger.summary import find_parent
 from autoreg.ledger.trials import TrialRuns
 from autoreg.metrics import Metric, known_metric
 from autoreg.tracking import canonical, found_or_none, quiet_client, reaching
-from autoreg.trial import Extension
 
 VERSION_TAGS = ("autoreg.uid", "autoreg.study", "autoreg.digest", "autoreg.backend", "autoreg.trial")
 """Tags that every version of a study carries."""
+DECIDED = {
+    "drops": "backends were dropped",
+    "extensions": "ranges became wider",
+    "turns": "turns the clock made shorter",
+}
 
 
 @dataclass
@@ -125,23 +127,17 @@ class _Work:
         if not spool.path.exists():
             return
         kept = spool.read()
-        history = History(
-            records_by_number(self._children()),
-            json.loads(self.tags.get("autoreg.drops", "{}")),
-            extensions=[Extension(*e) for e in json.loads(self.tags.get("autoreg.extensions", "[]"))],
-        )
+        history = replace(decided(self.tags), records=records_by_number(self._children()))
         runs = self._trial_runs()
         for item in merged(history, kept):
             if item.kind == "trial":
                 what = f"trial {item.number} from the spool"
                 self._do(f"wrote {what}", f"write {what}", self._write, runs, spool, item.number)
             else:
-                value = json.dumps(item.value) if item.kind == "drops" else extension_rows(item.value)
-                what = f"which {'backends were dropped' if item.kind == 'drops' else 'ranges became wider'}"
+                what = f"which {DECIDED[item.kind]}"
                 self._do(
-                    f"wrote {what}", f"write {what}",
-                    self.client.set_tag, self.run_id, f"autoreg.{item.kind}", value,
-                )  # fmt: skip
+                    f"wrote {what}", f"write {what}", self.client.set_tag, self.run_id, *decision_tag(item)
+                )
         if kept.damaged:
             self.said.found.append(
                 f"{kept.damaged} lines of {spool.path} cannot be read; a new run computes them"

@@ -24,7 +24,7 @@ from autoreg.ledger.private import PrivateArrays
 from autoreg.ledger.runs import pack, unpack
 from autoreg.secrets import redact
 from autoreg.tracking import canonical
-from autoreg.trial import Extension, TrialRecord
+from autoreg.trial import Extension, TrialRecord, Turn
 
 VERSION = 1
 
@@ -67,7 +67,7 @@ class Contents:
     ----------
     trials : dict of int to TrialRecord
         Trials that were not delivered, without their arrays.
-    drops, extensions
+    drops, extensions, turns
         The last that were noted; empty when none were.
     attempts : dict of int to int
         Trials noted before they were computed, and by how many drivers.
@@ -78,11 +78,12 @@ class Contents:
     trials: dict[int, TrialRecord] = field(default_factory=dict)
     drops: dict[str, int] = field(default_factory=dict)
     extensions: list[Extension] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
     attempts: Counter[int] = field(default_factory=Counter)
     damaged: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.trials or self.drops or self.extensions)
+        return bool(self.trials or self.drops or self.extensions or self.turns)
 
 
 class Spool:
@@ -146,6 +147,8 @@ class Spool:
             found.drops = {str(name): int(number) for name, number in dict(value or {}).items()}
         elif kind == "extensions":
             found.extensions = [Extension(*row) for row in value or ()]
+        elif kind == "turns":
+            found.turns = [Turn(*row) for row in value or ()]
         elif kind == "attempts":
             found.attempts.update({int(n): int(times) for n, times in dict(value or {}).items()})
         elif kind == "left":
@@ -188,6 +191,12 @@ class Spool:
         """Keep which ranges became wider."""
         with self._lock:
             self._append({"kind": "extensions", "value": [astuple(e) for e in extensions]})
+            self.holds = True
+
+    def keep_turns(self, turns: Sequence[Turn]) -> None:
+        """Keep which turns the clock made shorter or took away."""
+        with self._lock:
+            self._append({"kind": "turns", "value": [astuple(turn) for turn in turns]})
             self.holds = True
 
     def attempt(self, numbers: Iterable[int]) -> None:

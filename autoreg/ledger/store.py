@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from autoreg.ledger.client import (
     without_predictions,
 )
 from autoreg.ledger.contract import History, StudyHeader
-from autoreg.ledger.items import Item, extension_rows, first_line, merged
+from autoreg.ledger.items import Item, decided, decision_tag, first_line, merged
 from autoreg.ledger.parent import adopt_session, create_parent, describe, find_experiment, upload
 from autoreg.ledger.runs import ARTIFACT, RESULT, load_curves, load_predictions, saved_arrays
 from autoreg.ledger.spool import Spool
@@ -36,7 +37,7 @@ from autoreg.ledger.trials import TrialRuns
 from autoreg.ledger.writer import PATIENCE, Writer
 from autoreg.secrets import redact
 from autoreg.tracking import patiently, quiet_client, reaching, store_away
-from autoreg.trial import Extension, Floats, TrialRecord
+from autoreg.trial import Extension, Floats, TrialRecord, Turn
 
 DRAIN_SECONDS, AWAY_DRAIN_SECONDS = 10.0, 1.0
 """How long a stopped study waits for trials that are on their way to the store, and to one that is away."""
@@ -159,14 +160,12 @@ class MlflowLedger:
         records, without = records_by_number(runs), without_predictions(runs)
         self.withheld = {n for n, record in records.items() if record.run_id in without}
         tags = parent.data.tags
-        drops = json.loads(tags.get("autoreg.drops", "{}"))
         result = None
         if "autoreg.finished" in tags:
             report = read_result(self.client, self.run_id)
             result = {"report": report, "budget": json.loads(tags["autoreg.finished"])}
         looks = int(tags.get("autoreg.holdout_looks", 0))
-        extensions = [Extension(*e) for e in json.loads(tags.get("autoreg.extensions", "[]"))]
-        return History(records, {str(k): int(v) for k, v in drops.items()}, result, looks, extensions)
+        return replace(decided(tags), records=records, result=result, looks=looks)
 
     def predictions(self, record: TrialRecord) -> NDArray[np.float32] | None:
         """Out-of-fold predictions of a finished trial; fetched from its run when they are not in memory."""
@@ -217,6 +216,10 @@ class MlflowLedger:
         """Keep which ranges became wider, and when."""
         self._put(Item("extensions", value=list(extensions)))
 
+    def cut(self, turns: Sequence[Turn]) -> None:
+        """Keep which turns the clock made shorter or took away."""
+        self._put(Item("turns", value=list(turns)))
+
     def _put(self, item: Item) -> None:
         if self.writer is None:
             raise RuntimeError("begin() comes first")
@@ -227,12 +230,10 @@ class MlflowLedger:
         """Write one thing to the store."""
         if item.kind == "trial":
             self._deliver_trial(item)
-        elif item.kind == "drops":
-            self.client.set_tag(self.run_id, "autoreg.drops", json.dumps(item.value))
-        elif item.kind == "extensions":
-            self.client.set_tag(self.run_id, "autoreg.extensions", extension_rows(item.value))
-        else:
+        elif item.kind == "status":
             self.client.set_terminated(self.run_id, item.value)
+        else:
+            self.client.set_tag(self.run_id, *decision_tag(item))
 
     def _deliver_trial(self, item: Item) -> None:
         if self.runs is None or self.spool is None or self.header is None:
@@ -260,8 +261,10 @@ class MlflowLedger:
                 self.spool.keep_trial(item.value, saved_arrays(item.value, self.header))
             elif item.kind == "drops":
                 self.spool.keep_drops(item.value)
-            else:
+            elif item.kind == "extensions":
                 self.spool.keep_extensions(item.value)
+            else:
+                self.spool.keep_turns(item.value)
         except OSError as error:
             raise TrackingUnavailable(
                 f"the tracking store {redact(self.uri)} is away, and {self.spool.path} cannot be written: {error}"
