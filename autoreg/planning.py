@@ -20,18 +20,18 @@ from autoreg.metrics import Metric, get_metric
 from autoreg.space import Space, resolve
 from autoreg.spec import Study, load_study
 from autoreg.spec_split import PUBLISHED
-from autoreg.starts import STARTS
+from autoreg.starts import starts
 from autoreg.trial import Choice, Dimension, Params, Range, Rows, Split, Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-MANY_CELLS, MANY_ROWS = 250_000, 20_000
+MANY_CELLS, MANY_ROWS = 80_000, 10_000
 """Cells of a table, and rows, beyond which one fold is enough, where the study does not say how many: as many fits of so many more
 configurations find a better one (`benchmarks/onefold.py`), and few rows in five folds want more regularization than many."""
-MOST_CELLS, WORTHWHILE = 6_000_000, 2.5
-"""Cells of the table that trials see where the study does not say how many rows; ``MANY_ROWS`` at least, and all of a table that
+MOST_CELLS, LEAST_ROWS, WORTHWHILE = 6_000_000, 20_000, 2.5
+"""Cells of the table that trials see where the study does not say how many rows; so many rows at least, and all of a table that
 has not ``WORTHWHILE`` times as many."""
 
 
@@ -194,17 +194,13 @@ def _resolved(study: Study, backends: Mapping[str, Backend], problem: Problem) -
     """Every backend's space; a search that learns from its trials begins with what did well on other tables."""
     search, exact = study.search, problem.published
     learns = search.sampler == "tpe" and not exact and problem.table.image is None
-    return {
-        name: resolve(
-            b,
-            problem.sizes(b.encoding),
-            search.space(name),
-            search.sampler,
-            exact,
-            STARTS.get(name, ()) if learns else (),
-        )
-        for name, b in backends.items()
-    }
+
+    def space(name: str, backend: Backend) -> Space:
+        sizes = problem.sizes(backend.encoding)
+        first = starts(name, sizes) if learns else ()
+        return resolve(backend, sizes, search.space(name), search.sampler, exact, first)
+
+    return {name: space(name, backend) for name, backend in backends.items()}
 
 
 def most_rows(study: Study, table: Table) -> int | None:
@@ -214,7 +210,7 @@ def most_rows(study: Study, table: Table) -> int | None:
         return None
     if isinstance(asked, int):
         return asked
-    most = max(MANY_ROWS, MOST_CELLS // int(table.features.shape[1]))
+    most = max(LEAST_ROWS, MOST_CELLS // int(table.features.shape[1]))
     # What is shipped gives a stop part and the held-out rows for it: not for a few rows more.
     return None if table.image is not None or len(table.target) < WORTHWHILE * most else most
 

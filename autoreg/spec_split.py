@@ -32,7 +32,7 @@ class SplitSpec(Section):
         5,
         ge=2,
         le=20,
-        description="number of folds of the search; where it is left out and rows are many (more than 20,000 and 250,000 cells outside the holdout), trials are fitted on one of five",
+        description="number of folds of the search; where it is left out and rows are many (more than 10,000 and 80,000 cells outside the holdout), trials are fitted on one of five",
     )
     estimate: Literal["holdout", "nested", "none"] = Field(
         "holdout",

@@ -247,8 +247,9 @@ def test_folds_that_the_study_names_and_tables_that_are_narrow_or_short_are_divi
 
     assert folds(many()) == 1
     assert folds(many(), folds=5) == 5
-    assert folds(many(columns=10)) == 5
-    assert folds(many(rows=20_000)) == 5
+    assert folds(many(columns=3)) == 5
+    assert folds(many(columns=4)) == 1
+    assert folds(many(rows=12_000)) == 5
 
 
 def test_a_hasty_boosting_takes_longer_steps():
