@@ -35,9 +35,14 @@ def made_of(contender):
     name = ENVIRONMENT.get(contender)
     if name is not None:
         return REQUIREMENTS[name][0]
-    ask = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=7", "--dirty=+"]
-    done = subprocess.run(ask, capture_output=True, text=True)
-    return f"autoreg {done.stdout.strip()}" if done.returncode == 0 else "autoreg"
+    git = ["git", "-C", str(Path(__file__).parent)]
+    commit = subprocess.run([*git, "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True)
+    changed = subprocess.run([*git, "status", "--porcelain", "--", "../autoreg", "*.py"], capture_output=True)
+    return (
+        f"autoreg {commit.stdout.strip()}{'+' if changed.stdout else ''}"
+        if commit.returncode == 0
+        else "autoreg"
+    )
 
 
 def installer(python):
