@@ -62,18 +62,27 @@ class SearchClock:
         The trials whose cost the search knows, by number.
     """
 
-    def __init__(self, until: Callable[[Sequence[TrialRecord]], float], elapsed: Callable[[], float]) -> None:
+    def __init__(
+        self, until: Callable[[Sequence[TrialRecord]], tuple[float, float]], elapsed: Callable[[], float]
+    ) -> None:
         self._until, self._elapsed = until, elapsed
         self.known: Sequence[Mapping[int, TrialRecord]] = ()
-        self._due, self._end = 0, 0.0
+        self._due, self._ends = 0, (0.0, 0.0)
 
     def left(self) -> float:
         """Seconds until the search must end."""
+        return self._now()[0] - self._elapsed()
+
+    def grace(self) -> float:
+        """Seconds until also what was begun before must end."""
+        return self._now()[1] - self._elapsed()
+
+    def _now(self) -> tuple[float, float]:
         many = sum(map(len, self.known))
         if many >= self._due:  # not with every trial: of thousands it takes long to list the best
             self._due = many + 1 + many // 10
-            self._end = self._until([record for some in self.known for record in some.values()])
-        return self._end - self._elapsed()
+            self._ends = self._until([record for some in self.known for record in some.values()])
+        return self._ends
 
 
 def refits(plan: StudyPlan) -> bool:
@@ -92,8 +101,9 @@ class Ending(Protocol):
     def search_limit(self) -> float:
         """Seconds after the study's beginning at which its search is over at the latest, whatever its trials cost."""
 
-    def search_until(self, records: Sequence[TrialRecord]) -> float:
-        """Seconds after the study's beginning at which its search must be over, after these trials."""
+    def search_until(self, records: Sequence[TrialRecord]) -> tuple[float, float]:
+        """Seconds after the study's beginning at which its search must be over, after these trials: nothing is begun after the first
+        of the two, and what was begun ends at the second."""
 
     def decide(self, search: Search, records: list[TrialRecord]) -> Outcome:
         """What the study came to."""
@@ -130,14 +140,14 @@ class Tuning:
         """Where nothing that follows took time."""
         return self.deadlines.shipped
 
-    def search_until(self, records: Sequence[TrialRecord]) -> float:
-        """As late as finalists and last fits allow, which cost what the trials let expect."""
-        listed = shortlist(records, default_numbers(self.plan, records))
-        if not listed:
-            return self.deadlines.search(math.inf, math.inf)
-        plan = self.plan
-        finals = full_cost(listed, plan.backends, plan.split, plan.study.split)
-        return self.deadlines.search(finals, self._shipping(listed))
+    def search_until(self, records: Sequence[TrialRecord]) -> tuple[float, float]:
+        """As late as finalists and last fits allow, which cost what the trials let expect; what was begun may take half of the
+        finalists' time."""
+        listed, plan = shortlist(records, default_numbers(self.plan, records)), self.plan
+        finals = full_cost(listed, plan.backends, plan.split, plan.study.split) if listed else math.inf
+        shipping = self._shipping(listed) if listed else math.inf
+        end = self.deadlines.search(finals, shipping)
+        return end, (end + self.deadlines.fresh(shipping)) / 2
 
     def _shipping(self, finalists: Sequence[TrialRecord]) -> float:
         """Seconds that the last fits take, expected from the search's own: those of a blend of the best finalists."""
@@ -285,9 +295,9 @@ class Reproduction:
         """Nearly all of the time: nothing is fitted after the search."""
         return WHOLE_SHARE * self.limit
 
-    def search_until(self, records: Sequence[TrialRecord]) -> float:
+    def search_until(self, records: Sequence[TrialRecord]) -> tuple[float, float]:
         """The same, whatever the trials cost."""
-        return self.search_limit
+        return self.search_limit, self.search_limit
 
     def decide(self, search: Search, records: list[TrialRecord]) -> Outcome:
         """The trial with the best score on the scored rows, as its authors chose it; nothing is fitted again."""

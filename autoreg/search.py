@@ -52,6 +52,8 @@ class Search:
     watch : Watch
     judge : Judge
         Compares two trials row by row.
+    grace : callable, optional
+        Seconds that workers may still take for what they have begun when the search must end; none without one.
 
     Attributes
     ----------
@@ -70,10 +72,11 @@ class Search:
         time_left: Callable[[], float],
         watch: Watch,
         judge: Judge,
+        grace: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.spec, self.block, self.arms = spec, block, dict(arms)
         self.executor, self.ledger, self.history = executor, ledger, history
-        self.watch = watch
+        self.watch, self.grace = watch, grace
         self.referee = Referee(spec, block, self.arms, judge, ledger, history, time_left, watch)
         self.records: dict[int, TrialRecord] = {}
         self.finished: dict[int, TrialRecord] = {}
@@ -97,6 +100,8 @@ class Search:
                 self.stopped_by = "space" if all(arm.left == 0 for arm in self.arms.values()) else "timeout"
         except OutOfTime:
             self.stopped_by = "timeout"
+            for done in self.executor.drain(max(0.0, self.grace())):
+                self._take(done)
             while self.told + 1 in self.finished:
                 self._settle(self.told + 1)
         except KeyboardInterrupt:

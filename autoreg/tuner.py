@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -208,17 +208,26 @@ class _Run:
             )
             for name, backend in self.plan.backends.items()
         }
-        executor = self._executor(lambda: clock.left() > 0, history)
+        executor = self._executor(clock, history)
         problem = self.plan.problem
         table = problem.table
         judge = Judge(table.task, problem.row_losses, problem.weight, table.group, table.image)
         search = Search(
-            self.spec, self.plan.block, arms, executor, self.ledger, history, clock.left, self.watch, judge
+            self.spec,
+            self.plan.block,
+            arms,
+            executor,
+            self.ledger,
+            history,
+            clock.left,
+            self.watch,
+            judge,
+            clock.grace,
         )
         clock.known = search.records, search.finished
         return search
 
-    def _executor(self, in_time: Callable[[], bool], history: History) -> Executor:
+    def _executor(self, clock: SearchClock, history: History) -> Executor:
         plan = self.plan
         suspects = {n for n, deaths in history.attempts.items() if deaths and n not in history.records}
         if suspects:
@@ -234,7 +243,14 @@ class _Run:
                 f"there is room for {workers} trials at a time, but only {ahead} are under way: search.lookahead = {workers} "
                 "keeps all workers busy (it is another search: each trial knows fewer others)"
             )
-        return self.engine.executor(plan.study, plan.problem, plan.backends, in_time, suspects)
+        return self.engine.executor(
+            plan.study,
+            plan.problem,
+            plan.backends,
+            lambda: clock.left() > 0,
+            suspects,
+            lambda: clock.grace() > 0,
+        )
 
     @contextmanager
     def _left_tidy(self) -> Iterator[None]:

@@ -51,8 +51,8 @@ def costing(records, seconds):
 def test_a_search_goes_on_until_its_finalists_need_the_rest(wine):
     planned, records = wine
     found = after(planned, records, 600.0)
-    assert found.search_until([]) == pytest.approx(0.5 * 600 + 60 - 36)  # as if finalists cost no end
-    ends = [found.search_until(costing(records, seconds)) for seconds in (0.0, 0.1, 1.0, 1e6)]
+    assert found.search_until([])[0] == pytest.approx(0.5 * 600 + 60 - 36)  # as if finalists cost no end
+    ends = [found.search_until(costing(records, seconds))[0] for seconds in (0.0, 0.1, 1.0, 1e6)]
     assert ends == sorted(ends, reverse=True)
     assert len(set(ends)) == len(ends)
     assert ends[0] == found.search_limit == Deadlines(600).shipped
@@ -68,7 +68,18 @@ def test_a_search_goes_on_until_its_finalists_need_the_rest(wine):
 )
 def test_what_is_fitted_more_than_once_or_on_many_rows_is_left_more_time(more, share):
     planned = plan(study(backends=["sklearn"], **more), frame_of("binary"))
-    assert after(planned, [], 600.0).search_until([]) == pytest.approx(share * 600 + 60 - 36)
+    assert after(planned, [], 600.0).search_until([])[0] == pytest.approx(share * 600 + 60 - 36)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 1.0, 1e6])
+def test_what_was_begun_may_take_half_of_the_finalists_time(wine, seconds):
+    planned, records = wine
+    told = costing(records, seconds)
+    found = after(planned, told, 600.0)
+    end, late = found.search_until(told)
+    finals = found.deadlines.fresh(found._shipping(shortlist(told, default_numbers(planned, told)))) - end
+    assert late - end == pytest.approx(finals / 2)
+    assert late <= found.search_limit
 
 
 def test_the_clock_of_a_search_follows_its_trials_and_lists_finalists_seldom():
@@ -76,10 +87,10 @@ def test_the_clock_of_a_search_follows_its_trials_and_lists_finalists_seldom():
 
     def until(told):
         asked.append(len(told))
-        return 100.0 - len(told)
+        return 100.0 - len(told), 103.0 - len(told)
 
     clock = SearchClock(until, lambda: now)
-    assert clock.left() == 90.0
+    assert (clock.left(), clock.grace()) == (90.0, 93.0)
     told, finished = {}, {}
     clock.known = told, finished
     for n in range(1000):

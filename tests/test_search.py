@@ -271,6 +271,41 @@ def test_out_of_time_inside_a_trial_leaves_no_trace(planned):
     assert set(ledger.history.records) == {0, 1, 2, 3}
 
 
+def test_what_was_begun_goes_on_when_nothing_is_begun_any_more(planned):
+    """The time is up inside trial 4: it is finished and told; trial 5, of the same turn, is not begun."""
+
+    class Noticing(SerialExecutor):
+        def wait(self):
+            now["trial"] = self.queue[0].numbers[0]
+            return super().wait()
+
+    def begins():
+        now["asked"] += now["trial"] == 4
+        return now["trial"] < 4 or (now["trial"] == 4 and now["asked"] == 1)
+
+    now = {"trial": 0, "asked": 0}
+    for goes_on, told_ones in ((lambda: True, 5), (None, 4)):
+        now.update(trial=0, asked=0)
+        executor = Noticing(planned.problem, planned.backends, begins, goes_on=goes_on)
+        assert len(search(planned, executor=executor).run()) == told_ones
+
+
+def test_workers_have_a_while_to_finish_what_they_began(planned):
+    class Draining(SerialExecutor):
+        def drain(self, seconds):
+            drained.append(seconds)
+            return []
+
+    drained = []
+    executor = Draining(planned.problem, planned.backends, lambda: True)
+    running = search(planned, executor=executor, time_left=lambda: 0.0)
+    running.grace = lambda: 3.0
+    running.run()
+    running.grace = lambda: -1.0
+    running.run()
+    assert drained == [3.0, 0.0]
+
+
 # -- the race, and ranges that grow --------------------------------------------------------------------------------
 
 

@@ -82,6 +82,7 @@ class Engine:
         backends: dict[str, Backend],
         in_time: Callable[[], bool],
         suspects: Container[int] = (),
+        goes_on: Callable[[], bool] | None = None,
     ) -> Executor:
         """What runs a search's trials.
 
@@ -94,12 +95,14 @@ class Engine:
             False when the deadline has passed.
         suspects : container of int
             Trials that may take down the process they run in.
+        goes_on : callable, optional
+            False when also what was begun must end; ``in_time`` without one. Workers have ``Executor.drain`` for that.
         """
         limit = study.search.trial_timeout
         if self.name == "dask":
             return self._on_cluster(study, problem, backends, in_time, limit)
         if self.workers == 1 and limit is None:
-            return SerialExecutor(problem, backends, in_time, suspects)
+            return SerialExecutor(problem, backends, in_time, suspects, goes_on)
         return WorkerPool(problem, backends, in_time, self.workers, limit)
 
     def _on_cluster(

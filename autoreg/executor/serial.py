@@ -11,6 +11,7 @@ from autoreg.backends import Backend
 from autoreg.evaluation import Problem, evaluate
 from autoreg.executor.tasks import Done, Work
 from autoreg.executor.workers import WorkerPool
+from autoreg.trial import OutOfTime
 
 
 class SerialExecutor:
@@ -21,9 +22,11 @@ class SerialExecutor:
     problem : Problem
     backends : dict of str to Backend
     in_time : callable
-        False when the deadline has passed.
+        False when nothing is to be begun any more.
     suspects : container of int
         Trials that were under way when the process died before: they run in a worker process, which may die too.
+    goes_on : callable, optional
+        False when also what was begun must end; ``in_time`` without one.
     """
 
     workers = 1
@@ -34,8 +37,10 @@ class SerialExecutor:
         backends: dict[str, Backend],
         in_time: Callable[[], bool],
         suspects: Container[int] = (),
+        goes_on: Callable[[], bool] | None = None,
     ) -> None:
         self.problem, self.backends, self.in_time, self.suspects = problem, backends, in_time, suspects
+        self.goes_on = goes_on or in_time
         self.queue: deque[Work] = deque()
 
     @cached_property
@@ -53,9 +58,11 @@ class SerialExecutor:
         if any(number in self.suspects for number in work.numbers):
             self.apart.submit(work)
             return self.apart.wait()
+        if not self.in_time():
+            raise OutOfTime
         started, clock = time.time(), time.monotonic()
         results = evaluate(
-            self.backends[work.backend], work.candidates, self.problem, work.incumbent, self.in_time
+            self.backends[work.backend], work.candidates, self.problem, work.incumbent, self.goes_on
         )
         return Done(work, results, started, started + time.monotonic() - clock)
 
