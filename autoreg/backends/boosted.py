@@ -98,7 +98,7 @@ class BoostedBackend:
         rounds = space["rounds"]
         share = min(1.0, rounds / USUAL) if isinstance(rounds, int | float) else 1.0
         each = PER_FIT + PER_ROW * sizes.rows**1.5 * sizes.columns**0.5
-        return fits * share * sizes.outputs * each
+        return float(fits * share * sizes.outputs * each)
 
     def space(self, sizes: Sizes) -> dict[str, Dimension]:
         """Every name; steps are never so small that the cap on rounds ends training too soon."""
