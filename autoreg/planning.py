@@ -197,7 +197,7 @@ def _resolved(study: Study, backends: Mapping[str, Backend], problem: Problem) -
 
     def space(name: str, backend: Backend) -> Space:
         sizes = problem.sizes(backend.encoding)
-        first = starts(name, sizes) if learns else ()
+        first = starts(name, sizes.rows, sizes.task == "regression") if learns else ()
         return resolve(backend, sizes, search.space(name), search.sampler, exact, first)
 
     return {name: space(name, backend) for name, backend in backends.items()}

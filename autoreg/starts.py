@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from autoreg.trial import Sizes
-
 Start = Mapping[str, str | int | float]
 STARTS: Mapping[str, tuple[Start, ...]] = {
     "sklearn": (
@@ -57,7 +55,7 @@ TUNED: Mapping[bool, Start] = {
 Steinwart (2024), Better by Default, arXiv:2407.04491, XGB-TD."""
 
 
-def starts(backend: str, sizes: Sizes) -> tuple[Start, ...]:
-    """Configurations to begin with on data of these sizes, in the order of trial."""
-    longer = backend == "xgboost" and sizes.rows >= LONGER
-    return ((TUNED[sizes.task == "regression"],) if longer else ()) + STARTS.get(backend, ())
+def starts(backend: str, rows: int, regression: bool) -> tuple[Start, ...]:
+    """Configurations to begin with on so many train rows, in the order of trial."""
+    longer = backend == "xgboost" and rows >= LONGER
+    return ((TUNED[regression],) if longer else ()) + STARTS.get(backend, ())

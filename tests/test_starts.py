@@ -41,16 +41,16 @@ def test_every_start_is_one_that_its_backend_can_fit_and_is_inside_its_own_range
 
 @pytest.mark.parametrize("task", ["regression", "binary"])
 def test_of_more_rows_boosting_begins_with_what_did_well_on_many_large_tables(task):
-    few, more = (Sizes(task, rows, 20, 2) for rows in (LONGER - 1, LONGER))
-    assert starts("xgboost", few) == STARTS["xgboost"]
-    first, *rest = starts("xgboost", more)
+    more = Sizes(task, LONGER, 20, 2)
+    assert starts("xgboost", LONGER - 1, task == "regression") == STARTS["xgboost"]
+    first, *rest = starts("xgboost", LONGER, task == "regression")
     assert (first, tuple(rest)) == (TUNED[task == "regression"], STARTS["xgboost"])
     found = get_backend("xgboost")
     found.check(first, task)
     moved = resolve(found, more, {}, "tpe", starts=[first]).warm[0]
     assert {name for name in first if moved[name] != first[name]} <= {"min_child_weight"}
-    assert starts("sklearn", more) == STARTS["sklearn"]
-    assert starts("keras", more) == ()
+    assert starts("sklearn", LONGER, task == "regression") == STARTS["sklearn"]
+    assert starts("keras", LONGER, task == "regression") == ()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -97,7 +97,7 @@ def test_what_an_earlier_study_found_comes_first():
 def test_a_study_that_a_release_with_other_starts_began_is_the_same_study(monkeypatch):
     raw = {"name": "starts", "data": {"source": "table", "target": "target"}}
     now = plan(parse_study(raw), frame_of("binary"))
-    monkeypatch.setattr("autoreg.planning.starts", lambda name, sizes: ())
+    monkeypatch.setattr("autoreg.planning.starts", lambda *given: ())
     before = plan(parse_study(raw), frame_of("binary"))
     assert before.digest == now.digest
     assert before.resolved["xgboost"].warm == () != now.resolved["xgboost"].warm
