@@ -181,7 +181,7 @@ class TestResult:
     def test_says_what_to_expect_and_how_to_go_on(self):
         text = describe_result(RESULT, "autoreg ui")
         for words in (
-            "48 trials in 1 min 32 s: 40 complete, 6 pruned (clearly worse, given up early), 2 failed.",
+            "48 trials in 1 min 32 s: 40 complete, 6 pruned (worse than the best, given up early), 2 failed.",
             "xgboost (boosted trees) with penalty=l2, alpha=0.1235",
             "expect log_loss between 0.055 and 0.12, best guess 0.0831 (lower is better)",
             "the winner's log_loss was 0.07: the search flattered itself by 0.0131",
@@ -240,7 +240,7 @@ class TestSummary:
     def test_a_study_without_a_result_yet(self):
         text = describe_summary({"study": "churn", "run_id": "f00", "trials_table": self.trials()}, top=2)
         assert (
-            "4 trials: 2 complete, 1 pruned (clearly worse, given up early), 1 failed. No winner yet" in text
+            "4 trials: 2 complete, 1 pruned (worse than the best, given up early), 1 failed. No winner yet" in text
         )
 
     def test_no_trial(self):
