@@ -15,8 +15,9 @@ FITS, SHIP, TAIL = 0.2, 0.1, 0.1
 """Shares of the time that are left at most for the finalists' fresh fits, the fits of what is shipped, and all after them."""
 ONCE, EACH = 6.0, 0.05
 """Seconds, and the share of the time on top, that are enough for all after the fits where a tenth would be more."""
-EXPLAINED = 0.4
-"""Share of the last part in which explanations must be over."""
+EXPLAINED, REGISTERED, MOST = 0.4, 5.4, 0.9
+"""Share of the last part in which explanations must be over; they leave registration so many seconds, or ``MOST`` of that part: it takes
+three to six."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Deadlines:
     @property
     def explained(self) -> float:
         """For what a model rests on; registration and report come after it."""
-        return self.limit - (1 - EXPLAINED) * self._tail
+        return self.limit - max((1 - EXPLAINED) * self._tail, min(REGISTERED, MOST * self._tail))
 
     @property
     def shipped(self) -> float:

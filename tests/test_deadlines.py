@@ -35,6 +35,11 @@ def test_what_follows_the_fits_is_a_tenth_of_a_short_limit_and_a_twentieth_of_a_
     assert Deadlines(36_000).shipped == pytest.approx(36_000 - 1806)
 
 
+@pytest.mark.parametrize(("limit", "left"), [(10, 0.9), (60, 5.4), (120, 7.2), (600, 21.6)])
+def test_explanations_leave_time_to_register(limit, left):
+    assert limit - Deadlines(limit).explained == pytest.approx(left)
+
+
 @pytest.fixture(scope="module")
 def wine():
     return searched(study(), frame_of("multiclass"))[:2]
