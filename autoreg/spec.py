@@ -119,7 +119,10 @@ class SearchSpec(Section):
         le=1024,
         description="a trial is proposed when all but the last so many are known; fixes the search whatever runs it",
     )
-    prune: bool = Field(True, description="give up a trial that is worse than the best one after its first fold, or clearly so after more")
+    prune: bool = Field(
+        True,
+        description="give up a trial that is worse than the best one after its first fold, or clearly so after more",
+    )
     race: bool = Field(
         True,
         description="drop a backend that is clearly worse after 15 trials of each; the others get its trials",

@@ -164,7 +164,11 @@ def _made_of(final: Mapping[str, Any]) -> str:
     return "one model, fitted on all rows of the search"
 
 
-STATES = {"complete": "complete", "pruned": "pruned (worse than the best, given up early)", "failed": "failed"}
+STATES = {
+    "complete": "complete",
+    "pruned": "pruned (worse than the best, given up early)",
+    "failed": "failed",
+}
 
 
 def _opening(result: Mapping[str, Any]) -> str:

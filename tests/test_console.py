@@ -240,7 +240,8 @@ class TestSummary:
     def test_a_study_without_a_result_yet(self):
         text = describe_summary({"study": "churn", "run_id": "f00", "trials_table": self.trials()}, top=2)
         assert (
-            "4 trials: 2 complete, 1 pruned (worse than the best, given up early), 1 failed. No winner yet" in text
+            "4 trials: 2 complete, 1 pruned (worse than the best, given up early), 1 failed. No winner yet"
+            in text
         )
 
     def test_no_trial(self):
