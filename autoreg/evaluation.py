@@ -22,8 +22,8 @@ from autoreg.serving import Preprocessor
 from autoreg.trial import Encoded, Encoding, Floats, Fold, Params, Sizes, Split, State, Table, TrialResult
 
 FIRST_Z, PRUNE_Z = 1.0, 2.33
-"""Standard errors by which a trial may be worse than the best one, on the rows that both have predicted, after the first fit or those side
-by side with it, and after more. On eight tables that no comparison uses, searches of 20, 40 and 80 fits have .91 to .95 of the regret
+"""Standard errors by which a trial may be worse than the best one, on the rows that both have predicted, after the first fold and
+after more. On eight tables that no comparison uses, searches of 20, 40 and 80 fits have .91 to .95 of the regret
 that they have with 2.33 from the second fold on; and where all trials are equal the corrected score is as close to the truth, while
 with 1 after every fold it is too good (`benchmarks/pruning.py`)."""
 KEPT_BYTES = 4_000_000
@@ -208,17 +208,15 @@ def _evaluate_one(
     folds = problem.folds(backend.encoding)
     jobs = [problem.job(candidate, data, k) for k, data in enumerate(folds)]
     outcomes: list[Fit | FitFailure] = []
-    allowed = FIRST_Z
     for k, data in enumerate(folds):
         if k == len(outcomes):  # those that are fitted side by side are judged in turn all the same
             outcomes += backend.fit(jobs[k : k + fits_abreast(backend, jobs[k])], in_time)
         if not tally.add(k, data, outcomes[k]):
             break
-        if reference is not None and k + 1 == len(outcomes) < len(folds):
+        if reference is not None and k + 1 < len(folds):
             z = paired_z(problem.row_losses(tally.predictions), reference, problem.weight)
-            if z > allowed:
+            if z > (PRUNE_Z if k else FIRST_Z):
                 return tally.result(f"worse than the best after {k + 1} fold{'s' if k else ''} (z = {z:.1f})")
-            allowed = PRUNE_Z
     return tally.result()
 
 
