@@ -218,10 +218,11 @@ class Referee:
     def sits_out(self, number: int) -> dict[str, int]:
         """Backends that sat out when the search ended before trial ``number``, and since which; a last turn is not worth a word."""
         last = {turn.backend: turn for turn in self.turns if turn.number <= number}
-        out = {
-            name: turn.number for name, turn in last.items() if turn.trials == 0 and name not in self.drops
+        return {
+            name: turn.number
+            for name, turn in last.items()
+            if turn.trials == 0 and name not in self.drops and turn.number < number - self.block
         }
-        return {name: since for name, since in out.items() if since < number - self.block}
 
     def _affordable(self, name: str, number: int, size: int) -> int:
         """Trials of a turn of ``size`` that the time left is for, where it is enough for another backend's, too."""

@@ -38,11 +38,9 @@ def made_of(contender):
     git = ["git", "-C", str(Path(__file__).parent)]
     commit = subprocess.run([*git, "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True)
     changed = subprocess.run([*git, "status", "--porcelain", "--", "../autoreg", "*.py"], capture_output=True)
-    return (
-        f"autoreg {commit.stdout.strip()}{'+' if changed.stdout else ''}"
-        if commit.returncode == 0
-        else "autoreg"
-    )
+    if commit.returncode != 0:
+        return "autoreg"
+    return f"autoreg {commit.stdout.strip()}{'+' if changed.stdout else ''}"
 
 
 def installer(python):

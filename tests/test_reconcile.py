@@ -36,9 +36,9 @@ def test_what_waits_is_delivered_as_if_it_had_never_waited(study):
     many = [Extension(8, "xgboost", "alpha", 0.1, 2.0)]
     for n in (0, 1, 2):
         spool.keep_trial(record(n), saved_arrays(record(n), HEADER))
-    spool.keep_drops({"keras": 16})
-    spool.keep_extensions(many)
-    spool.keep_turns([Turn(24, "xgboost", 2)])
+    spool.keep_decision("drops", {"keras": 16})
+    spool.keep_decision("extensions", many)
+    spool.keep_decision("turns", [Turn(24, "xgboost", 2)])
     said = reconcile("s")
     assert sum(line.startswith("wrote trial") for line in said.done) == 2  # the first was there
     assert not spool.path.exists()

@@ -113,7 +113,7 @@ def test_delivered_only_open_attempts_stay_and_without_any_no_file(spool):
     spool, contents = again(spool)
     assert (contents.trials, contents.attempts) == ({}, {2: 1})
     assert spool.trial(1) is None
-    spool.keep_drops({"xgboost": 8})
+    spool.keep_decision("drops", {"xgboost": 8})
     spool.resolve(2)
     spool.delivered()
     assert not spool.path.exists()
@@ -123,9 +123,9 @@ def test_what_the_store_holds_counts_and_what_it_lacks_is_delivered(spool):
     many = [Extension(8 * i, "sklearn", "alpha", 0.1, 2.0 + i) for i in range(2)]
     for n in (1, 2):
         spool.keep_trial(record(n), saved_arrays(record(n), HEADER))
-    spool.keep_drops({"keras": 16})
-    spool.keep_extensions(many)
-    spool.keep_turns([Turn(8, "keras", 0)])
+    spool.keep_decision("drops", {"keras": 16})
+    spool.keep_decision("extensions", many)
+    spool.keep_decision("turns", [Turn(8, "keras", 0)])
     mine = record(1, run_id="in the store")
     history = History({1: mine}, {"xgboost": 8}, extensions=many[:1])
     items = merged(history, spool.read())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from autoreg.ledger.contract import History
+from autoreg.ledger.decisions import DECIDED, plain
 from autoreg.ledger.spool import Contents
 from autoreg.secrets import redact
-from autoreg.trial import Extension, Turn
 
 
 @dataclass
@@ -55,24 +55,14 @@ def merged(history: History, kept: Contents) -> list[Item]:
 
 
 def decision_tag(item: Item) -> tuple[str, str]:
-    """Name and text of the tag that holds what was decided between turns.
-
-    Rows, not tables, for a tag holds 5,000 characters and there may be dozens of them.
-    """
-    value = item.value if item.kind == "drops" else [astuple(row) for row in item.value]
-    return f"autoreg.{item.kind}", json.dumps(value, separators=(",", ":"))
+    """Name and text of the tag that holds what was decided between turns."""
+    return f"autoreg.{item.kind}", json.dumps(plain(item.kind, item.value), separators=(",", ":"))
 
 
 def decided(tags: Mapping[str, str]) -> History:
     """What such tags of a study's run tell; no trials."""
-    drops, extensions, turns = (
-        json.loads(tags.get(f"autoreg.{kind}", empty))
-        for kind, empty in (("drops", "{}"), ("extensions", "[]"), ("turns", "[]"))
-    )
     return History(
-        drops={str(name): int(number) for name, number in drops.items()},
-        extensions=[Extension(*row) for row in extensions],
-        turns=[Turn(*row) for row in turns],
+        **{kind: read(json.loads(tags.get(f"autoreg.{kind}", "null"))) for kind, read in DECIDED.items()}
     )
 
 

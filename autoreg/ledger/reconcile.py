@@ -26,7 +26,7 @@ from autoreg.tracking import canonical, found_or_none, quiet_client, reaching
 
 VERSION_TAGS = ("autoreg.uid", "autoreg.study", "autoreg.digest", "autoreg.backend", "autoreg.trial")
 """Tags that every version of a study carries."""
-DECIDED = {
+SAID = {
     "drops": "backends were dropped",
     "extensions": "ranges became wider",
     "turns": "turns the clock made shorter",
@@ -134,7 +134,7 @@ class _Work:
                 what = f"trial {item.number} from the spool"
                 self._do(f"wrote {what}", f"write {what}", self._write, runs, spool, item.number)
             else:
-                what = f"which {DECIDED[item.kind]}"
+                what = f"which {SAID[item.kind]}"
                 self._do(
                     f"wrote {what}", f"write {what}", self.client.set_tag, self.run_id, *decision_tag(item)
                 )

@@ -11,15 +11,16 @@ import stat
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from autoreg.errors import TrackingUnavailable
+from autoreg.ledger.decisions import DECIDED, plain
 from autoreg.ledger.private import PrivateArrays
 from autoreg.ledger.runs import pack, unpack
 from autoreg.secrets import redact
@@ -143,12 +144,8 @@ class Spool:
             record, _ = _opened(line)
             found.trials[record.number] = record
             self.places[record.number] = place
-        elif kind == "drops":
-            found.drops = {str(name): int(number) for name, number in dict(value or {}).items()}
-        elif kind == "extensions":
-            found.extensions = [Extension(*row) for row in value or ()]
-        elif kind == "turns":
-            found.turns = [Turn(*row) for row in value or ()]
+        elif kind in DECIDED:
+            setattr(found, kind, DECIDED[kind](value))
         elif kind == "attempts":
             found.attempts.update({int(n): int(times) for n, times in dict(value or {}).items()})
         elif kind == "left":
@@ -181,22 +178,10 @@ class Spool:
             self.places[record.number] = self._append(line)
             self.holds = True
 
-    def keep_drops(self, drops: Mapping[str, int]) -> None:
-        """Keep which backends were dropped."""
+    def keep_decision(self, kind: str, value: Any) -> None:
+        """Keep what was decided between turns: all decisions of a kind of ``DECIDED``."""
         with self._lock:
-            self._append({"kind": "drops", "value": dict(drops)})
-            self.holds = True
-
-    def keep_extensions(self, extensions: Sequence[Extension]) -> None:
-        """Keep which ranges became wider."""
-        with self._lock:
-            self._append({"kind": "extensions", "value": [astuple(e) for e in extensions]})
-            self.holds = True
-
-    def keep_turns(self, turns: Sequence[Turn]) -> None:
-        """Keep which turns the clock made shorter or took away."""
-        with self._lock:
-            self._append({"kind": "turns", "value": [astuple(turn) for turn in turns]})
+            self._append({"kind": kind, "value": plain(kind, value)})
             self.holds = True
 
     def attempt(self, numbers: Iterable[int]) -> None:

@@ -259,12 +259,8 @@ class MlflowLedger:
         try:
             if item.kind == "trial":
                 self.spool.keep_trial(item.value, saved_arrays(item.value, self.header))
-            elif item.kind == "drops":
-                self.spool.keep_drops(item.value)
-            elif item.kind == "extensions":
-                self.spool.keep_extensions(item.value)
             else:
-                self.spool.keep_turns(item.value)
+                self.spool.keep_decision(item.kind, item.value)
         except OSError as error:
             raise TrackingUnavailable(
                 f"the tracking store {redact(self.uri)} is away, and {self.spool.path} cannot be written: {error}"
