@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pandas as pd
 
+BASE = "xgboost"
+"""The contender that others are measured by: XGBoost's defaults."""
 FLOOR = -1.0
 """A normalized score is cut here, and one who failed gets it."""
 TIE = 2.0
@@ -17,7 +19,7 @@ def ranks(losses):
     return losses.fillna(np.inf).rank(method="average")
 
 
-def normalized(losses, base="xgboost"):
+def normalized(losses, base=BASE):
     """0 for the base, 1 for the best, cut at ``FLOOR``; None where nobody is better than the base, or the base failed."""
     start, best = losses.get(base, math.nan), losses.min()
     if not best < start:

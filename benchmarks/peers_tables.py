@@ -5,6 +5,7 @@ import math
 import numpy as np
 from peers_contenders import CONTENDERS
 from peers_math import (
+    BASE,
     FLOOR,
     by_set,
     compared,
@@ -93,7 +94,9 @@ def _summary(wide):
         f"Mean rank over {_sets(len(places))}, who failed on a set being last there. Normalized score: 0 default XGBoost, 1 the "
         f"best of all, cut at {FLOOR:g}, which is also the score of who failed; interval: 95 % over sets."
     )
-    if lost:
+    if BASE not in wide:
+        said += " It has not been run here, so nobody has such a score."
+    elif lost:
         said += f" Without {', '.join(lost)}, where nobody was better than default XGBoost."
     return said + "\n\n" + markdown(["contender", "mean rank", "normalized", "interval", "failed"], rows)
 

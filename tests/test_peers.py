@@ -318,6 +318,14 @@ def test_sets_without_a_scale_are_named():
     ]
 
 
+def test_without_the_base_there_is_no_scale_and_that_is_said():
+    cells = [cell("autoreg", "s", 0.4), cell("flaml", "s", 0.5)]
+    text = peers_tables.tables(cells, lambda c: np.full(9, float(c["log_loss"])))
+    assert "It has not been run here, so nobody has such a score" in text
+    assert "nobody was better" not in text
+    assert line_of(text.split("against the others")[0], "| flaml | 2.00")[2] == ""
+
+
 def test_trials_per_second_beside_the_search_by_hand():
     cells = [
         cell("autoreg", "s", 0.4, trials=100, fit_seconds=50),
