@@ -68,8 +68,9 @@ def _autoreg(job, **options):
         model.fit(job.frame, job.target)
         states = model.trials_["state"].value_counts()
         note = ", ".join(f"{count} {state}" for state, count in states.items())
-        rows = model.report_.record.report["final"]["rows"]
-        note = f"best {model.best_backend_}; {note}; first complete trial after {_first(model.run_id_):.1f} s; fitted on {rows} rows"
+        final = model.report_.record.report["final"]
+        parts = ", ".join(f"{c['weight']:.2f} {c['backend']} #{c['trial']}" for c in final["configurations"])
+        note += f"; first complete trial after {_first(model.run_id_):.1f} s; {final['kind']} of {parts}; fitted on {final['rows']} rows"
         return Fitted(_like_sklearn(job, model), len(model.trials_), note)
 
     return fit
