@@ -184,7 +184,7 @@ def _trials(frame):
         return ""
     rows.append(["geometric mean", "", "", "", "", number(np.exp(np.nanmean(np.log(ratios))), ".1f")])
     return (
-        f"Trials per second of the whole fit, all seeds together. {OURS} stops a trial that is clearly worse after two folds; its time "
+        f"Trials per second of the whole fit, all seeds together. {OURS} stops a trial that is clearly worse after its first fold or a later one; its time "
         "has choosing, the estimate and the registered model in it:\n\n"
         + markdown(["set", f"{OURS}: trials", "a second", "by hand: trials", "a second", "ratio"], rows)
     )
