@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from autoreg.backends import FitFailure, FitJob, always, hastened, seconds_apart
+from autoreg.backends import FitFailure, FitJob, always, hastened, rounds_on_more, seconds_apart
 from autoreg.data import encode, stop_part
 from autoreg.errors import NoTrialCompleted
 from autoreg.finals import Finals
@@ -51,8 +51,9 @@ def longest_haste(planned: StudyPlan, record: TrialRecord) -> float:
 
 def _single_cost(planned: StudyPlan, record: TrialRecord) -> float:
     folds, backend = planned.split.folds, planned.backends[record.backend]
-    more = len(planned.split.search) / np.mean([len(fold.train) for fold in folds])
-    return float(seconds_apart(backend, record.result.seconds / len(folds)) * more)
+    found = stopping_point(record.result.rounds)
+    longer = _rounds(planned, record, found) / found if found else 1.0
+    return seconds_apart(backend, record.result.seconds / len(folds)) * _more_rows(planned) * longer
 
 
 def refit(
@@ -64,7 +65,8 @@ def refit(
     haste: float = 1.0,
     in_time: Callable[[], bool] = always,
 ) -> list[Chain]:
-    """A configuration fitted on all rows of the search, at the mean best stopping point of its folds.
+    """A configuration fitted on all rows of the search, at the mean best stopping point of its folds or, where a backend
+    wants more steps for more rows, past it.
 
     Where trials saw a sample, these points are too early: a few of all rows tell when to stop instead.
 
@@ -91,7 +93,8 @@ def refit(
         ``in_time`` said no.
     """
     backend, split, seed = planned.backends[record.backend], planned.split, planned.study.search.seed
-    stop, rounds = np.empty(0, np.int64), _stopping_point(record, finals)
+    stop = np.empty(0, np.int64)
+    rounds = _rounds(planned, record, _stopping_point(record, finals))
     if split.sample is not None:
         stop = stop_part(planned.table, planned.study.split, split.search, STOP_ROWS, seed)
         rounds = 0 if len(stop) else rounds
@@ -108,6 +111,19 @@ def refit(
             )
         chains.append((preprocessor, outcome.member, weight / number))
     return chains
+
+
+def _more_rows(planned: StudyPlan) -> float:
+    """Rows of the search in rows that a fold trained on."""
+    return float(len(planned.split.search) / np.mean([len(fold.train) for fold in planned.split.folds]))
+
+
+def _rounds(planned: StudyPlan, record: TrialRecord, found: int) -> int:
+    """Where a configuration that stopped there in the folds is to stop on all rows of the search."""
+    backend, params = planned.backends[record.backend], configuration(planned, record)
+    if planned.split.sample is not None:  # of so many rows a part of their own tells it
+        return found
+    return rounds_on_more(backend, params, found, _more_rows(planned))
 
 
 def _stopping_point(record: TrialRecord, finals: Finals | None) -> int:

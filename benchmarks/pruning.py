@@ -14,7 +14,6 @@ the truth is .5: trials whose rows agree with each other in half or nine tenths 
 """
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
@@ -35,48 +34,18 @@ def fitted(name, folder, trials, minutes, place):
     if place.exists():
         kept = np.load(place)
         return kept["rows"], kept["test"], kept["fold"]
-    from portfolio import table
-    from sklearn.model_selection import train_test_split
+    from configurations import Bench
 
-    from autoreg.evaluation import Candidate, evaluate
-    from autoreg.metrics import loss_rows
-    from autoreg.planning import plan
     from autoreg.refit import refit
-    from autoreg.serving import Package
-    from autoreg.space import Proposer
-    from autoreg.spec import parse_study
-    from autoreg.trial import State, TrialRecord
 
-    frame, target, task = table(name, folder, ROWS)
-    alike = None if task == "regression" else frame[target]
-    train, test = train_test_split(frame, test_size=0.2, random_state=0, stratify=alike)
-    study = {"name": "pruning", "data": {"source": "memory", "target": target, "task": task}}
-    study |= {
-        "search": {"backends": ["xgboost"], "sampler": "random"},
-        "split": {"folds": FOLDS, "estimate": "none"},
-    }
-    planned = plan(parse_study(study), train.reset_index(drop=True))
-    backend, data = planned.backends["xgboost"], planned.table
-    truth = test.pop(target)
-    spelled = {str(c): i for i, c in enumerate(data.classes)}
-    truth = np.array([spelled[str(v)] for v in truth]) if data.classes else truth.to_numpy(float)
-    proposer = Proposer(planned.resolved["xgboost"], "random", 0, "xgboost")
-    rows, judged, began = [], [], time.perf_counter()
-    for n in range(trials):
-        asked = proposer.ask(n, None, {})
-        result = evaluate(backend, [Candidate(asked.params, n)], planned.problem)[0]
-        if result.state is not State.COMPLETE:
-            continue
-        record = TrialRecord(n, "xgboost", asked.coded, result, 0.0, 0.0)
-        package = Package(
-            refit(planned, record, None, 1), data.task, data.classes, list(data.features.columns)
-        )
-        judged.append(float(loss_rows(data.task, truth, package.predict_raw(test)).mean()))
-        rows.append(planned.problem.row_losses(result.predictions).astype(np.float32))
-        if time.perf_counter() - began > 60 * minutes:
-            break
-    fold = np.empty(len(data.target), np.int8)
-    for k, one in enumerate(planned.split.folds):
+    bench = Bench(name, folder, ROWS, FOLDS)
+    rows, judged = [], []
+    for record in bench.records(trials, minutes):
+        judged.append(bench.loss(bench.predicted(refit(bench.planned, record, None, 1))))
+        problem = bench.planned.problem
+        rows.append(problem.row_losses(record.result.predictions).astype(np.float32))
+    fold = np.empty(len(bench.table.target), np.int8)
+    for k, one in enumerate(bench.planned.split.folds):
         fold[one.score] = k
     found = {"rows": np.array(rows), "test": np.array(judged), "fold": fold}
     np.savez(place, **found)

@@ -204,6 +204,12 @@ def hastened(backend: Backend, params: Params, by: float) -> Params:
     return params if by <= 1 or quicker is None else dict(quicker(params, by))
 
 
+def rounds_on_more(backend: Backend, params: Params, rounds: int, times: float) -> int:
+    """Where a configuration is to stop on so many times more rows than told it when; as there, where a backend sees no difference."""
+    longer = getattr(backend, "rounds_on_more", None)
+    return rounds if times <= 1 or not rounds or longer is None else int(longer(params, rounds, times))
+
+
 def fits_alone(backend: Backend, params: Params) -> bool:
     """Whether a batched backend gains nothing by fitting this trial in one call with others of its block."""
     alone = getattr(backend, "alone", None)

@@ -157,6 +157,12 @@ class BoostedBackend:
         eta = float(params["eta"])
         return {**params, "eta": max(eta, min(0.3, eta * by))}
 
+    def rounds_on_more(self, params: Params, rounds: int, times: float) -> int:
+        """As many times more (`benchmarks/rounds.py`), up to the cap; the same where nothing told when to stop."""
+        if float(params["dropout"]) or not int(params["patience"]):
+            return rounds
+        return max(rounds, min(int(params["rounds"]), round(rounds * times)))
+
     def abreast(self, job: FitJob) -> int:
         """Fits of such jobs that the cores are enough for."""
         return granted_threads() // _threads(job)
