@@ -136,7 +136,7 @@ def resolve(
         Unknown names or impossible values (from the backend), or a grid over a range.
     """
     backend.check(given, sizes.task, sizes.image)
-    built_in = backend.space(sizes)
+    built_in = backend.space(sizes, given)
     merged = {
         name: _merge(f"search.{backend.name}.{name}", d, given[name]) if name in given else _free(d)
         for name, d in built_in.items()

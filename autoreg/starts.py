@@ -21,19 +21,19 @@ STARTS: Mapping[str, tuple[Start, ...]] = {
     ),
     "xgboost": (
         {
-            "penalty": "l1", "alpha": 0.0444, "patience": 11, "eta": 0.192, "max_depth": 2, "min_child_weight": 0.351,
+            "penalty": "l1", "alpha": 0.0444, "patience": 11, "eta": 0.192, "max_depth": 2, "max_leaves": 0, "min_child_weight": 0.351,
             "gamma": 0.0, "subsample": 0.656, "colsample": 0.748,
         },
         {
-            "penalty": "elasticnet", "alpha": 0.0355, "l1_ratio": 0.51, "patience": 11, "eta": 0.0604, "max_depth": 7,
+            "penalty": "elasticnet", "alpha": 0.0355, "l1_ratio": 0.51, "patience": 11, "eta": 0.0604, "max_depth": 7, "max_leaves": 0,
             "min_child_weight": 0.105, "gamma": 0.0129, "subsample": 0.703, "colsample": 0.854,
         },
         {
-            "penalty": "none", "patience": 13, "eta": 0.167, "max_depth": 2, "min_child_weight": 0.118, "gamma": 0.0378,
+            "penalty": "none", "patience": 13, "eta": 0.167, "max_depth": 2, "max_leaves": 0, "min_child_weight": 0.118, "gamma": 0.0378,
             "subsample": 0.773, "colsample": 0.632,
         },
         {
-            "penalty": "l1", "alpha": 0.399, "patience": 26, "eta": 0.0332, "max_depth": 7, "min_child_weight": 0.00438,
+            "penalty": "l1", "alpha": 0.399, "patience": 26, "eta": 0.0332, "max_depth": 7, "max_leaves": 0, "min_child_weight": 0.00438,
             "gamma": 0.264, "subsample": 0.55, "colsample": 0.892,
         },
     ),
@@ -43,11 +43,11 @@ LONGER = 2000
 """Rows of a fold's train part from which boosting begins with ``TUNED``."""
 TUNED: Mapping[bool, Start] = {
     True: {
-        "penalty": "none", "patience": 40, "eta": 0.05, "max_depth": 9, "min_child_weight": 2.0, "gamma": 0.0, "subsample": 0.7,
+        "penalty": "none", "patience": 40, "eta": 0.05, "max_depth": 9, "max_leaves": 0, "min_child_weight": 2.0, "gamma": 0.0, "subsample": 0.7,
         "colsample": 1.0,
     },
     False: {
-        "penalty": "none", "patience": 40, "eta": 0.08, "max_depth": 6, "min_child_weight": 5e-6, "gamma": 0.0, "subsample": 0.65,
+        "penalty": "none", "patience": 40, "eta": 0.08, "max_depth": 6, "max_leaves": 0, "min_child_weight": 5e-6, "gamma": 0.0, "subsample": 0.65,
         "colsample": 0.9,
     },
 }  # fmt: skip

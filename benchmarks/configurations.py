@@ -15,6 +15,22 @@ from autoreg.spec import parse_study
 from autoreg.trial import State, TrialRecord
 
 
+def apart(name, folder, rows, draw):
+    """(four fifths of a table, the fifth that judges, the beginning of a study over the first)."""
+    frame, target, task = table(name, folder, rows)
+    alike = None if task == "regression" else frame[target]
+    train, test = train_test_split(frame, test_size=0.2, random_state=draw, stratify=alike)
+    study = {"name": "configurations", "data": {"source": "memory", "target": target, "task": task}}
+    return train.reset_index(drop=True), test, study
+
+
+def mean_loss(task, classes, target, predictions):
+    """Log loss, or squared error."""
+    spelled = {str(c): i for i, c in enumerate(classes)}
+    truth = np.array([spelled[str(v)] for v in target]) if classes else target.to_numpy(float)
+    return float(loss_rows(task, truth, predictions).mean())
+
+
 class Bench:
     """A study of boosted trees over four fifths of a table, none of which it holds out, and the fifth that judges.
 
@@ -30,21 +46,13 @@ class Bench:
     """
 
     def __init__(self, name, folder, rows, folds, draw=0):
-        frame, target, task = table(name, folder, rows)
-        alike = None if task == "regression" else frame[target]
-        train, self.test = train_test_split(frame, test_size=0.2, random_state=draw, stratify=alike)
-        study = {"name": "configurations", "data": {"source": "memory", "target": target, "task": task}}
+        train, self.test, study = apart(name, folder, rows, draw)
         study |= {
             "search": {"backends": ["xgboost"], "sampler": "random"},
             "split": {"folds": folds, "estimate": "none"},
         }
-        self.planned = plan(parse_study(study), train.reset_index(drop=True))
+        self.planned = plan(parse_study(study), train)
         self.backend, self.table = self.planned.backends["xgboost"], self.planned.table
-        truth = self.test.pop(target)
-        spelled = {str(c): i for i, c in enumerate(self.table.classes)}
-        self.truth = (
-            np.array([spelled[str(v)] for v in truth]) if self.table.classes else truth.to_numpy(float)
-        )
 
     def records(self, trials, minutes):
         """Complete trials, evaluated one after the other; the first is the library's default."""
@@ -65,4 +73,5 @@ class Bench:
 
     def loss(self, predictions):
         """Mean loss of the rows that were kept apart: log loss or squared error."""
-        return float(loss_rows(self.table.task, self.truth, predictions).mean())
+        target = self.planned.study.data.target
+        return mean_loss(self.table.task, self.table.classes, self.test[target], predictions)

@@ -15,7 +15,7 @@ from autoreg.backends.common import threads
 from autoreg.errors import StudyError
 from autoreg.metrics import loss_rows
 from autoreg.serving import booster_matrix
-from autoreg.trial import Encoded, OutOfTime, Part, Sizes
+from autoreg.trial import Encoded, OutOfTime, Part, Range, Sizes
 
 BACKEND = get_backend("xgboost")
 KINDS = [("binary", 2), ("multiclass", 3), ("regression", 0)]
@@ -235,6 +235,31 @@ def test_the_number_of_threads_changes_nothing(monkeypatch):
         members.append(fit(BACKEND, data, subsample=0.8, rounds=20).member)
     first, second = (bytes(m.booster.save_raw()) for m in members)
     assert first == second
+
+
+def deepest(tree):
+    """Levels of a tree as the library prints it: one tab for every level below the root."""
+    return max(len(line) - len(line.lstrip("\t")) for line in tree.splitlines())
+
+
+def test_leaves_are_grown_where_the_loss_falls_most_however_deep():
+    data = encoded("tree", n=600)
+    own = {"rounds": 30, "patience": 0, "min_child_weight": 0.0, "alpha": 0.0, "penalty": "none"}
+    levels, leaf_wise = fit(BACKEND, data, max_depth=3, **own), fit(BACKEND, data, max_leaves=8, **own)
+    trees = [done.member.booster.get_dump() for done in (levels, leaf_wise)]
+    assert max(tree.count("leaf=") for dump in trees for tree in dump) == 8
+    assert [max(map(deepest, dump)) > 3 for dump in trees] == [False, True]
+    assert leaf_wise.params["max_leaves"] == 8
+    assert "max_depth" not in leaf_wise.params
+    assert levels.params["max_depth"] == 3
+    assert "max_leaves" not in levels.params
+    assert leaf_wise.native["xgboost.grow_policy"] == "lossguide"
+
+
+def test_a_study_that_limits_depth_has_no_trees_that_pass_it():
+    few = Sizes("binary", 400, 30, 2)
+    assert BACKEND.space(few)["max_leaves"].off
+    assert BACKEND.space(few, {"max_depth": Range(2, 4, integer=True)})["max_leaves"] == 0
 
 
 def test_threads_follow_the_environment_and_the_work(monkeypatch):

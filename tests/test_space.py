@@ -262,11 +262,12 @@ def test_proposals_are_those_of_optunas_own_tpe(monkeypatch, seed, searched):
 def test_a_long_study_keeps_its_best_and_its_latest_trials(monkeypatch):
     from autoreg import sampler
 
-    whole, everything = proposals(60)
+    searched = space({"max_leaves": 0})  # whose best trials are early ones
+    whole, everything = proposals(60, searched=searched)
     monkeypatch.setattr(sampler, "KEPT", 20)
     monkeypatch.setattr(sampler, "SLACK", 10)
     monkeypatch.setattr(sampler, "BEST", 5)
-    few, proposer = proposals(60)
+    few, proposer = proposals(60, searched=searched)
     seen, every = proposer.seen, everything.seen
     assert len(seen.ranks) <= 30 < len(every.ranks)
     assert len(seen.params) - len(seen.ranks) == 3  # open ones

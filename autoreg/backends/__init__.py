@@ -128,8 +128,11 @@ class Backend(Protocol):
     shared: tuple[str, ...]
     rank: int
 
-    def space(self, sizes: Sizes) -> dict[str, Dimension]:
-        """Every name this backend has, with its built-in dimension for data of these sizes."""
+    def space(self, sizes: Sizes, given: Mapping[str, Dimension] = NOTHING_GIVEN) -> dict[str, Dimension]:
+        """Every name this backend has, with its built-in dimension for data of these sizes.
+
+        ``given`` are the study's own dimensions, where a built-in one hangs on another name.
+        """
 
     def default(
         self, sizes: Sizes, given: Mapping[str, Dimension] = NOTHING_GIVEN

@@ -43,6 +43,7 @@ LIMITS = {
     "rounds": Limit(low=1, high=100_000, integer=True),
     "max_bin": Limit(low=2, high=65_536, integer=True),
     "max_depth": Limit(low=1, high=30, integer=True),
+    "max_leaves": Limit(low=0, high=65_536, integer=True),
     "min_child_weight": Limit(low=0.0),
     "gamma": Limit(low=0.0),
     "subsample": Limit(low=0.0, high=1.0, open_low=True),
@@ -82,6 +83,8 @@ class BoostedBackend:
     ``alpha`` is on XGBoost's own scale, that of the sum of second derivatives in a leaf:
     ``reg_alpha = alpha * l1_ratio`` and ``reg_lambda = alpha * (1 - l1_ratio)``. Sample weights are divided by
     the mean weight of the train part, so that ``alpha`` and ``min_child_weight`` mean the same in any unit.
+    ``max_leaves`` above 0 grows trees where the loss falls most, leaf by leaf to at most so many, however deep they lie; 0
+    level by level to ``max_depth``.
     ``dropout`` above 0 turns on DART (Vinayak & Gilad-Bachrach 2015). Its recorded stop losses do not
     belong to the ensemble one gets by cutting it there, so it always runs its full number of rounds,
     at most ``dart_cap``.
@@ -100,7 +103,7 @@ class BoostedBackend:
         each = PER_FIT + PER_ROW * sizes.rows**1.5 * sizes.columns**0.5
         return float(fits * share * sizes.outputs * each)
 
-    def space(self, sizes: Sizes) -> dict[str, Dimension]:
+    def space(self, sizes: Sizes, given: Mapping[str, Dimension] = NOTHING_GIVEN) -> dict[str, Dimension]:
         """Every name; steps are never so small that the cap on rounds ends training too soon."""
         cap = round_cap(sizes)
         return {
@@ -114,6 +117,8 @@ class BoostedBackend:
             "rounds": cap,
             "max_bin": 256 if sizes.columns <= NARROW and sizes.rows >= FEW else 64,
             "max_depth": Range(2, 10, integer=True),
+            # Leaves of any depth would pass a study's own limit.
+            "max_leaves": 0 if "max_depth" in given else Range(4, 64, log=True, integer=True, off=True),
             "min_child_weight": Range(0.001, 32.0, log=True),
             "gamma": Range(0.001, 1.0, log=True, off=True),
             "subsample": Range(0.5, 1.0),
@@ -133,6 +138,7 @@ class BoostedBackend:
             "rounds": min(100, round_cap(sizes)),
             "max_bin": 256 if sizes.columns <= NARROW else 64,
             "max_depth": 6,
+            "max_leaves": 0,
             "min_child_weight": 1.0,
             "gamma": 0.0,
             "subsample": 1.0,
@@ -204,8 +210,12 @@ def _plan(job: FitJob, stop: Part | None) -> _Plan:
         "reg_alpha": penalty.l1,
         "reg_lambda": penalty.l2,
     }
+    leaves = int(p["max_leaves"])
+    if leaves:
+        native |= {"grow_policy": "lossguide", "max_leaves": leaves, "max_depth": 0}
     params = dict(p) | {"penalty": penalty.kind, "alpha": penalty.alpha, "l1_ratio": penalty.l1_ratio}
     params |= {"patience": patience, "rounds": rounds}
+    params.pop("max_depth" if leaves else "max_leaves")
     if dropout:
         native |= {"rate_drop": dropout, "skip_drop": float(p["skip_drop"])}
     else:

@@ -58,7 +58,7 @@ class LinearBackend:
     shared: tuple[str, ...] = ()
     rank = 0
 
-    def space(self, sizes: Sizes) -> dict[str, Dimension]:
+    def space(self, sizes: Sizes, given: Mapping[str, Dimension] = NOTHING_GIVEN) -> dict[str, Dimension]:
         """Every name with its dimension; the weakest penalty follows the number of rows."""
         return {
             "penalty": Choice(("l2", "l1", "elasticnet", "none")),

@@ -146,7 +146,7 @@ class NetworkBackend:
         each = PER_NETWORK + PER_ROW * sizes.rows * max(1.0, sizes.columns / 100)
         return IMPORT + fits * share * each
 
-    def space(self, sizes: Sizes) -> dict[str, Dimension]:
+    def space(self, sizes: Sizes, given: Mapping[str, Dimension] = NOTHING_GIVEN) -> dict[str, Dimension]:
         """See ``Backend``. Ranges: optima published for tabular networks, and the ranges of Kadra 2021, TabM, TabArena."""
         fixed: dict[str, Dimension] = dict(PLAIN)
         default = self.default(sizes)
