@@ -81,8 +81,11 @@ def ship(
     decision: Decision | None,
     time_left: Callable[[], float],
     in_time: Callable[[], bool] = always,
+    most: int | None = None,
 ) -> Shipment:
     """Build what was decided; every model is fitted on all rows of the search, or taken from the fresh cells when time is short.
+
+    Of a winner that no fresh repeat has confirmed there are as many copies as there is time for, ``most`` at the most.
 
     Raises
     ------
@@ -95,7 +98,7 @@ def ship(
     if planned.split.sample is not None:
         return _of_many_rows(planned, winner, finals, decision, time_left)
     if finals is None or decision is None:
-        number = _affordable(planned, winner, time_left())
+        number = _affordable(planned, winner, time_left(), most)
         chains, whole = refit(planned, winner, None, number, in_time=in_time), True
     elif decision.kind == "refit":
         chains, whole = refit(planned, winner, finals, 1, in_time=in_time), True
@@ -192,7 +195,8 @@ def ship_full(
     if _second_seconds(full, winner, finals, decision, judged) > time_left():
         return None, short
     try:
-        found = ship(full, winner, finals, decision, lambda: math.inf, lambda: time_left() > 0)
+        models = len(judged.package.members)
+        found = ship(full, winner, finals, decision, lambda: math.inf, lambda: time_left() > 0, models)
     except OutOfTime:
         return None, short
     except NoTrialCompleted as error:
@@ -252,9 +256,10 @@ def clearly_worse(
     return not mean <= CLEARLY * se
 
 
-def _affordable(planned: StudyPlan, winner: TrialRecord, seconds: float) -> int:
-    """Copies of a winner that no fresh repeat has confirmed: all, or one."""
-    single = planned.study.select.final == "single" or planned.table.time is not None
-    if single or refit_cost(planned, winner) > seconds:
+def _affordable(planned: StudyPlan, winner: TrialRecord, seconds: float, most: int | None) -> int:
+    """Copies of a winner that no fresh repeat has confirmed: as many as there is time for, at least one."""
+    if planned.study.select.final == "single" or planned.table.time is not None:
         return 1
-    return copies(winner, planned.backends[winner.backend].rank)
+    every = copies(winner, planned.backends[winner.backend].rank)
+    in_time = every * seconds / max(TINY, refit_cost(planned, winner))
+    return int(max(1, min(every, in_time, every if most is None else most)))

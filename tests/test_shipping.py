@@ -13,10 +13,10 @@ from autoreg.finals import run_finals
 from autoreg.metrics import METRICS
 from autoreg.outcome import default_numbers
 from autoreg.planning import plan
-from autoreg.refit import configuration
+from autoreg.refit import configuration, refit_cost
 from autoreg.selection import Cut, decide
 from autoreg.serving import Package, sharpened, shifted
-from autoreg.shipping import ship
+from autoreg.shipping import ship, ship_full
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,9 @@ def test_the_estimate_has_every_key_that_scripts_rely_on(boosted):
 
 
 def test_a_random_boosted_winner_is_the_mean_of_models_of_all_rows_under_several_seeds():
-    parsed = study(backends=["xgboost"], trials=4, sampler="random", xgboost={"subsample": 0.7})
+    parsed = study(
+        backends=["xgboost"], trials=4, sampler="random", xgboost={"subsample": 0.7, "max_leaves": 0}
+    )
     result = tune(parsed, frame_of("binary"), tracking="off")
     package = result.package
     if result.report["final"]["kind"] == "blend":
@@ -84,6 +86,18 @@ def test_the_models_of_the_fresh_cells_are_taken_where_time_is_short():
     frame = planned.table.features.head(40)
     each = [member.predict(encode.transform(frame)) for encode, member, _ in shipment.package.members]
     assert shipment.package.predict_raw(frame) == pytest.approx(np.mean(each, axis=0), abs=1e-6)
+
+
+@pytest.mark.parametrize(("share", "models"), [(0.0, 1), (0.7, 2), (np.inf, 3)])
+def test_of_an_unconfirmed_winner_as_many_models_are_shipped_as_there_is_time_for(share, models):
+    own = study(backends=["xgboost"], trials=3, xgboost={"rounds": 5, "subsample": 0.7})
+    planned, records, _ = searched(own, frame_of("binary"))
+    winner = max(records, key=lambda record: record.number)
+    seconds = share * refit_cost(planned, winner)
+    judged = ship(planned, winner, None, None, lambda: seconds)
+    assert len(judged.package.members) == models
+    full, _ = ship_full(planned, winner, None, None, judged, lambda: np.inf)
+    assert len(full.package.members) == models
 
 
 def test_a_linear_regression_is_fitted_again_on_all_rows_of_the_search():
