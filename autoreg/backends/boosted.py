@@ -210,12 +210,11 @@ def _plan(job: FitJob, stop: Part | None) -> _Plan:
         "reg_alpha": penalty.l1,
         "reg_lambda": penalty.l2,
     }
-    leaves = int(p["max_leaves"])
-    if leaves:
-        native |= {"grow_policy": "lossguide", "max_leaves": leaves, "max_depth": 0}
     params = dict(p) | {"penalty": penalty.kind, "alpha": penalty.alpha, "l1_ratio": penalty.l1_ratio}
     params |= {"patience": patience, "rounds": rounds}
-    params.pop("max_depth" if leaves else "max_leaves")
+    if int(p["max_leaves"]):
+        native |= {"grow_policy": "lossguide", "max_leaves": int(p["max_leaves"]), "max_depth": 0}
+        params.pop("max_depth")
     if dropout:
         native |= {"rate_drop": dropout, "skip_drop": float(p["skip_drop"])}
     else:
