@@ -252,7 +252,9 @@ def test_leaves_are_grown_where_the_loss_falls_most_however_deep():
     assert leaf_wise.params["max_leaves"] == 8
     assert "max_depth" not in leaf_wise.params
     assert levels.params["max_depth"] == 3
-    assert levels.params["max_leaves"] == 0  # said, because a later search that begins here must not draw leaves of its own
+    assert (
+        levels.params["max_leaves"] == 0
+    )  # said, because a later search that begins here must not draw leaves of its own
     assert leaf_wise.native["xgboost.grow_policy"] == "lossguide"
 
 
