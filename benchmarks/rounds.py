@@ -11,11 +11,11 @@ by table and over tables. A table and draw that is in the CSV is not fitted agai
 """
 
 import argparse
-import csv
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from csv_lines import keep, known
 
 SETS = (
     "abalone", "wine_quality_red", "kc1", "bike_sharing_hourly", "electricity", "titanic", "australian", "kr-vs-kp",
@@ -60,18 +60,11 @@ def judged(name, draw, args):
     predictions = np.array([again(bench, record, more) for record in best])
     single = np.exp(np.mean([[np.log(bench.loss(p)) for p in powers] for powers in predictions], axis=0))
     together = [bench.loss(p) for p in predictions.mean(axis=0)]
-    known = (name, draw, args.folds, f"{more:.3f}")
+    at = (name, draw, args.folds, f"{more:.3f}")
     return [
-        dict(zip(FIELDS, (*known, kind, *(f"{loss:.6g}" for loss in losses)), strict=True))
+        dict(zip(FIELDS, (*at, kind, *(f"{loss:.6g}" for loss in losses)), strict=True))
         for kind, losses in (("single", single), ("average", together))
     ]
-
-
-def known_lines(out):
-    if not out.exists():
-        return []
-    with out.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def tables(lines):
@@ -103,17 +96,12 @@ def main():
     args = parser.parse_args()
     for draw in range(args.draws):
         for name in args.sets:
-            had = {(line["set"], int(line["draw"]), int(line["folds"])) for line in known_lines(args.out)}
+            had = {(line["set"], int(line["draw"]), int(line["folds"])) for line in known(args.out)}
             if (name, draw, args.folds) in had:
                 continue
-            lines, new = judged(name, draw, args), not args.out.exists()
-            with args.out.open("a", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, FIELDS)
-                if new:
-                    writer.writeheader()
-                writer.writerows(lines)
+            keep(args.out, judged(name, draw, args))
             print(f"{name}, draw {draw}", flush=True)
-    tables([line for line in known_lines(args.out) if int(line["folds"]) == args.folds])
+    tables([line for line in known(args.out) if int(line["folds"]) == args.folds])
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ the loss of what they ship on a fifth of the table that they did not see.
 """
 
 import argparse
-import csv
 import time
 from pathlib import Path
 
 import numpy as np
+from csv_lines import keep, known
 
 SETS = (
     "abalone", "wine_quality_red", "kc1", "bike_sharing_hourly", "electricity", "titanic", "australian", "kr-vs-kp",
@@ -83,13 +83,6 @@ def searches(args):
         ratios.append(leaves / levels)
         print(f"| {name} | {levels:.6g} | {leaves:.6g} | {ratios[-1]:.3f} |", flush=True)
     print(f"| all {len(ratios)} | | | {np.exp(np.mean(np.log(ratios))):.3f} |")
-
-
-def known(out):
-    if not out.exists():
-        return []
-    with out.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def by_way(lines):
@@ -159,16 +152,10 @@ def main():
         searches(args)
         return
     for name in args.sets:
-        lines = known(args.out)
-        if any(line["set"] == name for line in lines):
+        if any(line["set"] == name for line in known(args.out)):
             continue
-        new = not args.out.exists()
         found = list(fitted(name, args))
-        with args.out.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, FIELDS)
-            if new:
-                writer.writeheader()
-            writer.writerows(found)
+        keep(args.out, found)
         print(f"{name}: {len(found)} fits", flush=True)
     tables(known(args.out), args.draws)
 
