@@ -11,11 +11,11 @@ def known(out):
         return list(csv.DictReader(file))
 
 
-def keep(out, lines):
-    """Add lines, all with the same names; before the first ones the names."""
+def keep(out, fields, lines):
+    """Add lines; before the first ones the names of their fields."""
     new = not out.exists()
     with out.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(lines[0]))
+        writer = csv.DictWriter(file, fields)
         if new:
             writer.writeheader()
         writer.writerows(lines)

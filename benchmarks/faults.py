@@ -20,6 +20,8 @@ import time
 import traceback
 from pathlib import Path
 
+from csv_lines import known
+
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before numpy is imported; forked drivers share it
@@ -71,13 +73,6 @@ def _row(row, lab, short):
     return dict(zip(FIELDS, map(str, cells), strict=True))
 
 
-def _known(place):
-    if not place.exists():
-        return []
-    with place.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def _keep(place, rows):
     draft = place.with_suffix(".new")
     with draft.open("w", newline="", encoding="utf-8") as file:
@@ -107,7 +102,7 @@ def main():
     from fault_tools import Lab
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers are stopped then, too
-    rows, form = _known(given.out), "short" if given.short else "full"
+    rows, form = known(given.out), "short" if given.short else "full"
     with Lab() as lab:
         for row in given.rows:
             if any(r["row"] == str(row) and r["form"] == form for r in rows):

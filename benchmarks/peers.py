@@ -20,7 +20,6 @@ that FOLDER has, as many test rows as they had, and puts it beside their figures
 """
 
 import argparse
-import csv
 import json
 import os
 import signal
@@ -29,6 +28,7 @@ import tempfile
 from itertools import product
 from pathlib import Path
 
+import csv_lines
 import numpy as np
 from peers_contenders import CONTENDERS
 from peers_data import divided, judged, read, read_index
@@ -57,19 +57,11 @@ def key_of(row):
 
 
 def known_cells(out):
-    if not out.exists():
-        return []
-    with out.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return csv_lines.known(out)
 
 
 def keep(out, cell):
-    new = not out.exists()
-    with out.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        if new:
-            writer.writeheader()
-        writer.writerow(cell)
+    csv_lines.keep(out, FIELDS, [cell])
 
 
 def losses_file(out, cell):

@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from csv_lines import known
 from peers_data import read, read_index
 
 SETS = (
@@ -119,7 +120,7 @@ def collect(args):
     from autoreg.backends.common import calm_algebra
 
     out = Path(args.out)
-    done = {(r["set"], r["backend"]) for r in rows_of(out)}
+    done = {(r["set"], r["backend"]) for r in known(out)}
     for name in SETS:
         for kind in args.backends.split(","):
             if (name, kind) in done:
@@ -136,13 +137,6 @@ def collect(args):
             with out.open("a", newline="") as file:
                 csv.writer(file).writerows([FIELDS, *lines] if new else lines)
             print(f"{name}: {kind}, {sum(s for _, s in found):.0f} s", file=sys.stderr, flush=True)
-
-
-def rows_of(out):
-    if not out.exists():
-        return []
-    with out.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def regrets(lines):
@@ -191,7 +185,7 @@ def judged(regret, costs, size, seed=0):
 
 
 def show(args):
-    lines = rows_of(Path(args.out))
+    lines = known(Path(args.out))
     for kind in sorted({r["backend"] for r in lines}):
         mine = [r for r in lines if r["backend"] == kind]
         names, regret, costs = regrets(mine)

@@ -99,7 +99,7 @@ def main():
             had = {(line["set"], int(line["draw"]), int(line["folds"])) for line in known(args.out)}
             if (name, draw, args.folds) in had:
                 continue
-            keep(args.out, judged(name, draw, args))
+            keep(args.out, FIELDS, judged(name, draw, args))
             print(f"{name}, draw {draw}", flush=True)
     tables([line for line in known(args.out) if int(line["folds"]) == args.folds])
 

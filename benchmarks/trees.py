@@ -155,7 +155,7 @@ def main():
         if any(line["set"] == name for line in known(args.out)):
             continue
         found = list(fitted(name, args))
-        keep(args.out, found)
+        keep(args.out, FIELDS, found)
         print(f"{name}: {len(found)} fits", flush=True)
     tables(known(args.out), args.draws)
 
